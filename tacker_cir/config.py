@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of group ``[tacker_cir]``, read from tacker.conf by tacker-conductor."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+GROUP = "tacker_cir"
+
+OPTS = [
+    cfg.IntOpt(
+        "ssh_wait_timeout",
+        default=600,
+        min=1,
+        help="Seconds to wait until a new VM answers on SSH.",
+    ),
+    cfg.IntOpt(
+        "ssh_connect_timeout",
+        default=10,
+        min=1,
+        help="Seconds for one attempt to open an SSH connection.",
+    ),
+    cfg.IntOpt(
+        "ssh_auth_timeout",
+        default=60,
+        min=0,
+        help=(
+            "Seconds during which a refused login is tried again: cloud-init may set the "
+            "password only after sshd is up. 0 reports a refused login at once."
+        ),
+    ),
+    cfg.IntOpt(
+        "command_timeout",
+        default=120,
+        min=1,
+        help="Seconds for one ordinary remote command.",
+    ),
+    cfg.IntOpt(
+        "first_boot_timeout",
+        default=900,
+        min=1,
+        help=(
+            "Seconds to wait for the first boot to settle: cloud-init to finish and another "
+            "program (unattended-upgrades) to release the apt and dpkg locks."
+        ),
+    ),
+    cfg.IntOpt(
+        "package_timeout",
+        default=1800,
+        min=1,
+        help="Seconds for apt to download and install packages.",
+    ),
+    cfg.IntOpt(
+        "image_timeout",
+        default=3600,
+        min=1,
+        help="Seconds to transfer and load, or to pull, the registry's image.",
+    ),
+    cfg.IntOpt(
+        "service_timeout",
+        default=120,
+        min=1,
+        help="Seconds for the Docker daemon and the registry to serve after their start.",
+    ),
+    cfg.StrOpt(
+        "host_key_policy",
+        default="tofu",
+        choices=[
+            ("tofu", "trust the key of the first connection to a VM, pin it for that VM's life"),
+            ("strict", "accept only a key from known_hosts, the request or the Heat stack"),
+            ("off", "accept every key (a warning is logged); anyone on the path can listen"),
+        ],
+        help="How the SSH host key of a VM is checked.",
+    ),
+    cfg.StrOpt(
+        "known_hosts",
+        default="/etc/tacker/known_hosts",
+        help="OpenSSH known_hosts file that policy strict reads.",
+    ),
+    cfg.StrOpt(
+        "state_path",
+        default="/var/lib/tacker/tacker_cir",
+        help=(
+            "Directory for the pinned SSH host keys. Conductors that share the work must share it."
+        ),
+    ),
+]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> cfg.ConfigOpts:
+    """Register the options with ``conf`` (harmless when done before) and return it."""
+    conf.register_opts(OPTS, group=GROUP)
+    return conf
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Entry point ``oslo.config.opts``: the options for oslo-config-generator and the docs."""
+    return [(GROUP, OPTS)]

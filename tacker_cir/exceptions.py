@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The errors of this package. Each one names the node, the step, the cause and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class TackerCirError(Exception):
+    """Root of all errors that this package raises on purpose."""
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """One fault of a request: where it is and what is expected there.
+
+    :param path: path in the request, e.g. ``additionalParams.x.port_no``
+    :param problem: what is wrong and what is expected; never holds a secret value
+    """
+
+    path: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}"
+
+
+class InvalidRequest(TackerCirError):
+    """The request or the VNF package has faults; nothing was touched.
+
+    :param faults: every fault that was found
+    """
+
+    def __init__(self, faults: Sequence[Fault]):
+        self.faults = tuple(sorted(set(faults)))
+        count = len(self.faults)
+        noun = "fault" if count == 1 else "faults"
+        listing = "; ".join(f"({i}) {fault}" for i, fault in enumerate(self.faults, 1))
+        super().__init__(f"the request has {count} {noun}, nothing was changed: {listing}")
+
+
+class InventoryError(TackerCirError):
+    """Heat does not know the VM, or cannot be asked."""
+
+
+class HostError(TackerCirError):
+    """A step on one machine failed.
+
+    :param node: the machine as the user knows it, e.g. ``CP1 (198.51.100.10)``
+    :param step: what was being done, e.g. ``install docker.io``
+    :param cause: what happened, secrets masked
+    :param remedy: what to do about it
+    """
+
+    def __init__(self, node: str, step: str, cause: str, remedy: str):
+        self.node, self.step, self.cause, self.remedy = node, step, cause, remedy
+        super().__init__(f"node {node}, step '{step}': {cause.rstrip('.')}. To do: {remedy}")
+
+
+class ConnectError(HostError):
+    """SSH to the machine could not be established."""
+
+
+class AuthenticationFailed(ConnectError):
+    """The machine refuses the user name, password or key."""
+
+
+class HostKeyError(ConnectError):
+    """The machine does not show the host key that it must have."""
+
+
+class ConnectionLost(HostError):
+    """The SSH connection broke while a command ran."""
+
+
+class CommandFailed(HostError):
+    """A remote command ended with an exit status that means failure.
+
+    :param exit_status: the exit status
+    :param stderr: end of the command's standard error, secrets masked
+    """
+
+    def __init__(
+        self, node: str, step: str, cause: str, remedy: str, *, exit_status: int, stderr: str
+    ):
+        super().__init__(node, step, cause, remedy)
+        self.exit_status, self.stderr = exit_status, stderr
+
+
+class CommandTimeout(HostError):
+    """A remote command did not end before its deadline."""
+
+
+class OperationNotSupported(TackerCirError):
+    """Tacker asked for a life-cycle operation that this VNF does not have."""

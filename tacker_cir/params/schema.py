@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From JSON Schema errors to faults that a user can mend.
+
+Each schema that is used here gives a ``description`` of what is expected, which becomes part of the
+message, and marks secrets with ``writeOnly``: their values are never shown.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jsonschema
+
+from tacker_cir.exceptions import Fault
+
+_SHOWN_LENGTH = 60
+
+
+def find_faults(instance: Any, schema: Mapping[str, Any], path: str) -> list[Fault]:
+    """Return every fault of ``instance``.
+
+    :param instance: decoded JSON
+    :param schema: JSON Schema (draft 2020-12)
+    :param path: where the instance is in the request
+    """
+    validator = jsonschema.Draft202012Validator(schema)
+    return sorted({f for error in validator.iter_errors(instance) for f in _faults(error, path)})
+
+
+def did_you_mean(name: str, known: list[str]) -> str:
+    """Return a hint at the nearest known name, or the list of all known names."""
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if nearest:
+        return f"did you mean {nearest[0]}?"
+    return f"known: {', '.join(sorted(known))}"
+
+
+def join(path: str, *keys: str | int) -> str:
+    """Return the path of a member of the object or list at ``path``."""
+    for key in keys:
+        path += f"[{key}]" if isinstance(key, int) else f".{key}"
+    return path
+
+
+def _faults(error: jsonschema.ValidationError, root: str) -> Iterator[Fault]:
+    path = join(root, *error.absolute_path)
+    schema = error.schema if isinstance(error.schema, Mapping) else {}
+    if error.validator == "required":
+        for name in error.validator_value:
+            if name not in error.instance:
+                expected = schema.get("properties", {}).get(name, {}).get("description")
+                yield Fault(join(path, name), f"is missing; expected {expected}")
+    elif error.validator == "additionalProperties":
+        known = list(schema.get("properties", {}))
+        for name in error.instance:
+            if name not in known:
+                yield Fault(join(path, name), f"unknown key; {did_you_mean(str(name), known)}")
+    else:
+        yield Fault(path, f"expected {schema.get('description')}; got {_shown(error, schema)}")
+
+
+def _shown(error: jsonschema.ValidationError, schema: Mapping[str, Any]) -> str:
+    value = error.instance
+    if isinstance(value, dict | list):
+        return "an empty " + _type(value) if not value else _type(value)
+    if value is None:
+        return "null"
+    if schema.get("writeOnly"):
+        return "an empty string" if value == "" else f"another {_type(value)}"
+    text = repr(value)
+    return text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "..."
+
+
+def _type(value: Any) -> str:
+    if isinstance(value, dict):
+        return "object"
+    if isinstance(value, list):
+        return "list"
+    return {bool: "boolean", int: "number", float: "number", str: "string"}[type(value)]

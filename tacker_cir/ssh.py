@@ -1,0 +1,533 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One SSH connection to one machine: commands, small files and large streams over its channels.
+
+Files go through a command's standard input rather than through SFTP: an SFTP server runs as the
+login user, so a file for root would need a second, world-reachable copy; and a stream into
+``docker load`` needs no copy on the machine's disk at all.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import StringIO
+from typing import BinaryIO
+
+import paramiko
+from oslo_log import log as logging
+
+from tacker_cir import exceptions as exc
+from tacker_cir.command import Command, Redactor, Secret, mask_userinfo
+from tacker_cir.hostkeys import HostKeyChecker, HostKeyMismatch
+from tacker_cir.waiting import Deadline, poll
+
+LOG = logging.getLogger(__name__)
+
+PORT = 22
+#: Bytes handed to paramiko at once; it splits them into packets of the peer's window.
+BLOCK = 256 * 1024
+#: What is kept of each output stream: all that a fact needs, never unbounded memory.
+KEEP_STDOUT = 4 * 1024 * 1024
+KEEP_STDERR = 64 * 1024
+#: Seconds that the local side waits longer than the remote ``timeout``, which ends the process.
+GRACE = 15
+#: Seconds between two keep-alive packets: a machine that vanished is noticed.
+KEEPALIVE = 15
+#: Seconds between two progress lines of a long transfer.
+PROGRESS = 5
+#: Exit status of coreutils' timeout(1) when it had to end the command.
+EXIT_TIMEOUT = 124
+
+_ENVIRONMENT = ("LC_ALL=C", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """How to log in.
+
+    :param username: login name
+    :param password: SSH password, and the one for sudo where sudo asks for it
+    :param private_key: private key in PEM or OpenSSH format, without a passphrase
+    """
+
+    username: str
+    password: Secret | None = None
+    private_key: Secret | None = None
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        return tuple(s for s in (self.password, self.private_key) if s is not None)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left behind. Both outputs are text with secrets masked.
+
+    :param stdout: its first 4 MiB
+    :param stderr: its last 64 KiB
+    """
+
+    exit_status: int
+    stdout: str
+    stderr: str
+
+
+@dataclass
+class _Identity:
+    """Who the login user is on the machine and how it becomes root."""
+
+    uid: int
+    home: str
+    sudo: tuple[str, ...] = ()
+    sudo_password: bool = False
+
+
+class _Tail:
+    """Keeps the end of a stream."""
+
+    def __init__(self, limit: int):
+        self._limit, self._data = limit, bytearray()
+
+    def add(self, data: bytes) -> None:
+        self._data += data
+        if len(self._data) > 2 * self._limit:
+            del self._data[: -self._limit]
+
+    def text(self) -> str:
+        return bytes(self._data[-self._limit :]).decode("utf-8", "replace")
+
+
+class _Head(_Tail):
+    """Keeps the beginning of a stream and reads on."""
+
+    def add(self, data: bytes) -> None:
+        self._data += data[: self._limit - len(self._data)]
+
+
+def load_private_key(text: str) -> paramiko.PKey:
+    """Return the key in ``text`` (PEM or OpenSSH format).
+
+    :raises paramiko.PasswordRequiredException: the key has a passphrase
+    :raises paramiko.SSHException: not a private key of a supported type
+    """
+    for key_class in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
+        try:
+            return key_class.from_private_key(StringIO(text))
+        except paramiko.PasswordRequiredException:
+            raise
+        except (paramiko.SSHException, ValueError, IndexError):
+            continue
+    raise paramiko.SSHException("not an Ed25519, ECDSA or RSA private key")
+
+
+@dataclass
+class Connection:
+    """An authenticated SSH connection. Use :func:`connect` to get one.
+
+    :param node: the machine as the user knows it; begins every log line and error
+    :param transport: paramiko's connection
+    :param credentials: what it was opened with
+    :param redactor: masks the operation's secrets in outputs
+    :param command_timeout: default seconds for one command
+    """
+
+    node: str
+    transport: paramiko.Transport
+    credentials: Credentials
+    redactor: Redactor
+    command_timeout: float
+    commands: int = field(default=0, init=False)
+    _identity: _Identity | None = field(default=None, init=False)
+
+    def run(
+        self,
+        command: Command,
+        *,
+        timeout: float | None = None,
+        stdin: bytes | BinaryIO = b"",
+        size: int | None = None,
+        ok: tuple[int, ...] | None = (0,),
+        root: bool = True,
+        remedy: str = "see the cause; the operation can be retried",
+    ) -> Result:
+        """Run a command and return its result.
+
+        :param timeout: seconds until both the remote process and the wait for it are ended
+        :param stdin: bytes or an open file that is streamed to the command
+        :param size: size of the file in bytes, for progress in the log
+        :param ok: exit statuses that mean success; None accepts every one
+        :param root: run as root (through sudo where the login user is another)
+        :param remedy: what the user reads if it fails
+        :raises CommandFailed: another exit status
+        :raises CommandTimeout: not done in time
+        :raises ConnectionLost: the connection broke
+        """
+        timeout = self.command_timeout if timeout is None else timeout
+        prefix = b""
+        wire = ["env", *_ENVIRONMENT, "timeout", "-k", "10", str(max(1, int(timeout)))]
+        wire += command.argv
+        if root:
+            identity = self.identity()
+            wire = [*identity.sudo, *wire]
+            if identity.sudo_password and self.credentials.password is not None:
+                prefix = self.credentials.password.reveal().encode() + b"\n"
+        line = Command(tuple(wire), command.step).line()
+        LOG.debug("%s: %s", self.node, command.step)
+        self.commands += 1
+        result = self._execute(command, line, prefix, stdin, size, timeout + GRACE)
+        if result.exit_status == EXIT_TIMEOUT:
+            raise exc.CommandTimeout(
+                self.node, command.step, f"not done after {timeout:.0f} seconds", remedy
+            )
+        if ok is not None and result.exit_status not in ok:
+            raise self._failed(command, result, remedy)
+        return result
+
+    def identity(self) -> _Identity:
+        """Return who the login user is and how it becomes root, asked for once."""
+        if self._identity is None:
+            self._identity = self._find_identity()
+        return self._identity
+
+    @property
+    def home(self) -> str:
+        """Home directory of the login user."""
+        return self.identity().home
+
+    @contextmanager
+    def tunnel(self, host: str, port: int, timeout: float) -> Iterator[paramiko.Channel]:
+        """Open a TCP connection from the machine to ``host:port`` (RFC 4254, section 7.2)."""
+        channel = self.transport.open_channel(
+            "direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=timeout
+        )
+        channel.settimeout(timeout)
+        try:
+            yield channel
+        finally:
+            channel.close()
+
+    def close(self) -> None:
+        self.transport.close()
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_exc_info: object) -> None:
+        self.close()
+
+    def _find_identity(self) -> _Identity:
+        probe = Command.script(
+            "find out how to become root",
+            'id -u; printf "%s\\n" "$HOME"; sudo -n true >/dev/null 2>&1; echo $?',
+        )
+        lines = self.run(probe, root=False).stdout.splitlines()
+        if len(lines) < 3:
+            raise exc.HostError(
+                self.node,
+                probe.step,
+                "the login shell printed something else than what was asked for",
+                "let the login user have a POSIX shell that prints nothing by itself",
+            )
+        # A profile may print before: what was asked for comes last.
+        uid, home, sudo_status = lines[-3:]
+        if uid == "0":
+            return _Identity(0, home)
+        if sudo_status == "0":
+            return _Identity(int(uid), home, ("sudo", "-n", "--"))
+        if self.credentials.password is None or sudo_status == "127":
+            raise exc.HostError(
+                self.node,
+                probe.step,
+                f"user {self.credentials.username} may not run commands with sudo",
+                "let the user run sudo without a password (NOPASSWD), give ssh_password, "
+                "or log in as root",
+            )
+        # -k makes sudo ask every time, so that exactly one line of stdin is always consumed.
+        identity = _Identity(int(uid), home, ("sudo", "-k", "-S", "-p", "", "--"), True)
+        self._identity = identity
+        try:
+            self.run(Command(("true",), probe.step))
+        except exc.CommandFailed as error:
+            self._identity = None
+            raise exc.HostError(
+                self.node,
+                probe.step,
+                f"sudo refuses user {self.credentials.username}: {error.stderr.strip()}",
+                "put the user into sudoers, or log in as root",
+            ) from None
+        return identity
+
+    def _failed(self, command: Command, result: Result, remedy: str) -> exc.CommandFailed:
+        tail = " | ".join(line.strip() for line in result.stderr.splitlines() if line.strip())
+        cause = f"exit status {result.exit_status}"
+        if tail:
+            cause += f": {tail[-1500:]}"
+        return exc.CommandFailed(
+            self.node,
+            command.step,
+            cause,
+            remedy,
+            exit_status=result.exit_status,
+            stderr=result.stderr,
+        )
+
+    def _execute(
+        self,
+        command: Command,
+        line: str,
+        prefix: bytes,
+        stdin: bytes | BinaryIO,
+        size: int | None,
+        timeout: float,
+    ) -> Result:
+        deadline = Deadline(timeout)
+        try:
+            channel = self.transport.open_session(timeout=min(timeout, 60))
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            raise self._lost(command, error) from None
+        readers = []
+        try:
+            channel.settimeout(timeout)
+            channel.exec_command(line)
+            stdout, stderr = _Head(KEEP_STDOUT), _Tail(KEEP_STDERR)
+            for receive, sink in ((channel.recv, stdout), (channel.recv_stderr, stderr)):
+                reader = threading.Thread(target=_drain, args=(receive, sink), daemon=True)
+                reader.start()
+                readers.append(reader)
+            self._send(channel, command, prefix, stdin, size, deadline)
+            if not channel.status_event.wait(deadline.remaining):
+                raise exc.CommandTimeout(
+                    self.node,
+                    command.step,
+                    f"no answer for {timeout:.0f} seconds",
+                    "see whether the machine is alive and reachable, then retry the operation",
+                )
+            for reader in readers:
+                reader.join(deadline.remaining)
+            if channel.exit_status == -1:
+                raise self._lost(command, EOFError("no exit status"))
+        except TimeoutError:
+            raise exc.CommandTimeout(
+                self.node,
+                command.step,
+                f"the machine took no data for {timeout:.0f} seconds",
+                "see whether the machine is alive and reachable, then retry the operation",
+            ) from None
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            raise self._lost(command, error) from None
+        finally:
+            channel.close()
+        return Result(channel.exit_status, self._clean(stdout.text()), self._clean(stderr.text()))
+
+    def _send(
+        self,
+        channel: paramiko.Channel,
+        command: Command,
+        prefix: bytes,
+        stdin: bytes | BinaryIO,
+        size: int | None,
+        deadline: Deadline,
+    ) -> None:
+        """Feed the command; one that ends early without reading is judged by its exit status."""
+        try:
+            if prefix:
+                channel.sendall(prefix)
+            if isinstance(stdin, bytes):
+                channel.sendall(stdin)
+            else:
+                self._stream(channel, command, stdin, size, deadline)
+            channel.shutdown_write()
+        except TimeoutError:
+            raise
+        except OSError:
+            if not channel.status_event.wait(min(GRACE, deadline.remaining)):
+                raise
+
+    def _stream(
+        self,
+        channel: paramiko.Channel,
+        command: Command,
+        source: BinaryIO,
+        size: int | None,
+        deadline: Deadline,
+    ) -> None:
+        start = told = time.monotonic()
+        sent = 0
+        while block := source.read(BLOCK):
+            channel.settimeout(max(0.001, deadline.remaining))
+            channel.sendall(block)
+            sent += len(block)
+            now = time.monotonic()
+            if now - told >= PROGRESS:
+                told = now
+                LOG.info("%s: %s: %s", self.node, command.step, _progress(sent, size, now - start))
+        elapsed = time.monotonic() - start
+        LOG.info("%s: %s: sent %s", self.node, command.step, _progress(sent, size, elapsed))
+
+    def _clean(self, text: str) -> str:
+        return mask_userinfo(self.redactor(text))
+
+    def _lost(self, command: Command, error: Exception) -> exc.ConnectionLost:
+        return exc.ConnectionLost(
+            self.node,
+            command.step,
+            f"the SSH connection broke ({error or type(error).__name__})",
+            "see whether the machine is alive and reachable, then retry the operation: "
+            "it goes on where it was",
+        )
+
+
+def _drain(receive: Callable[[int], bytes], sink: _Tail) -> None:
+    """Read a stream to its end, so that the remote process never blocks on a full pipe."""
+    try:
+        while data := receive(BLOCK):
+            sink.add(data)
+    except (TimeoutError, OSError):
+        # The main thread waits for the same deadline and reports it.
+        return
+
+
+def _progress(sent: int, size: int | None, elapsed: float) -> str:
+    mb = sent / 1e6
+    rate = f"{mb / elapsed:.0f} MB/s" if elapsed > 0 else "-"
+    if not size:
+        return f"{mb:.0f} MB, {rate}"
+    return f"{mb:.0f} of {size / 1e6:.0f} MB ({100 * sent // size} %), {rate}"
+
+
+def connect(
+    node: str,
+    address: str,
+    credentials: Credentials,
+    host_keys: HostKeyChecker,
+    *,
+    redactor: Redactor,
+    wait_timeout: float,
+    connect_timeout: float,
+    auth_timeout: float,
+    command_timeout: float,
+    port: int = PORT,
+) -> Connection:
+    """Open a connection to a machine that may still be booting.
+
+    :param node: the machine as the user knows it
+    :param address: IPv4 or IPv6 address
+    :param host_keys: decides whether the machine's host key is accepted
+    :param redactor: masks the operation's secrets in outputs
+    :param wait_timeout: seconds to wait for sshd
+    :param connect_timeout: seconds for one attempt
+    :param auth_timeout: seconds during which a refused login is tried again
+    :param command_timeout: default seconds for one command on this connection
+    :raises ConnectError: sshd does not answer in time
+    :raises AuthenticationFailed: the login is refused
+    :raises HostKeyError: the host key is not the expected one
+    """
+    key = load_private_key(credentials.private_key.reveal()) if credentials.private_key else None
+    told = [0.0]
+
+    def on_retry(error: BaseException, elapsed: float) -> None:
+        if elapsed - told[0] >= PROGRESS:
+            told[0] = elapsed
+            LOG.info("%s: no SSH yet after %.0f s: %s", node, elapsed, error)
+
+    refused: list[Deadline] = []
+
+    def attempt() -> paramiko.Transport:
+        try:
+            return _open(address, port, credentials, key, host_keys, connect_timeout)
+        except paramiko.AuthenticationException as error:
+            if not refused:
+                refused.append(Deadline(auth_timeout))
+            if refused[0].expired or isinstance(error, paramiko.BadAuthenticationType):
+                raise _LoginRefused(str(error)) from None
+            raise
+
+    deadline = Deadline(wait_timeout)
+    try:
+        transport = poll(
+            attempt,
+            deadline,
+            retry_on=(OSError, EOFError, paramiko.SSHException),
+            on_retry=on_retry,
+        )
+    except HostKeyMismatch as error:
+        raise exc.HostKeyError(node, "check the SSH host key", str(error), error.remedy) from None
+    except (_LoginRefused, paramiko.AuthenticationException) as error:
+        kind = "key or password" if key and credentials.password else "key" if key else "password"
+        raise exc.AuthenticationFailed(
+            node,
+            "log in over SSH",
+            f"the machine refuses user {credentials.username} with the given {kind} ({error})",
+            "check ssh_username and ssh_password or ssh_private_key, and that the VM's image "
+            "allows such a login",
+        ) from None
+    except (OSError, EOFError, paramiko.SSHException) as error:
+        raise exc.ConnectError(
+            node,
+            "connect over SSH",
+            f"no SSH server answered at {address} port {port} for {wait_timeout:.0f} seconds: "
+            f"{error or type(error).__name__}",
+            "check that the VM booted, that the conductor reaches its network, and its security "
+            "groups; a slow VM needs a higher [tacker_cir] ssh_wait_timeout",
+        ) from None
+    LOG.info("%s: logged in as %s", node, credentials.username)
+    return Connection(node, transport, credentials, redactor, command_timeout)
+
+
+class _LoginRefused(Exception):
+    """The login was refused for the whole time in which it may still become right."""
+
+
+def _open(
+    address: str,
+    port: int,
+    credentials: Credentials,
+    key: paramiko.PKey | None,
+    host_keys: HostKeyChecker,
+    connect_timeout: float,
+) -> paramiko.Transport:
+    sock = socket.create_connection((address, port), timeout=connect_timeout)
+    transport = paramiko.Transport(sock)
+    try:
+        transport.banner_timeout = transport.auth_timeout = connect_timeout * 3
+        preferred = host_keys.key_types()
+        if preferred:
+            options = transport.get_security_options()
+            options.key_types = _only(options.key_types, preferred)
+        transport.start_client(timeout=connect_timeout * 3)
+        host_keys.check(transport.get_remote_server_key())
+        _authenticate(transport, credentials, key)
+        transport.set_keepalive(KEEPALIVE)
+    except BaseException:
+        transport.close()
+        sock.close()
+        raise
+    return transport
+
+
+def _authenticate(
+    transport: paramiko.Transport, credentials: Credentials, key: paramiko.PKey | None
+) -> None:
+    if key is not None:
+        try:
+            transport.auth_publickey(credentials.username, key)
+            return
+        except paramiko.AuthenticationException:
+            if credentials.password is None:
+                raise
+    if credentials.password is None:
+        raise paramiko.AuthenticationException("neither a password nor a key was given")
+    transport.auth_password(credentials.username, credentials.password.reveal())
+
+
+def _only(offered: tuple[str, ...], key_types: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the offered host key algorithms that prove one of the given key types."""
+    # RSA keys sign with rsa-sha2-* (RFC 8332) though their type is ssh-rsa.
+    wanted = set(key_types)
+    if "ssh-rsa" in wanted:
+        wanted |= {"rsa-sha2-256", "rsa-sha2-512"}
+    return tuple(name for name in offered if name in wanted) or offered
