@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The base tree: one system of the host's own distribution that all machines lie over.
+
+Made by mmdebstrap from the host's apt sources, once per recipe, and kept in the cache.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tests.lab.machines import apt
+from tests.lab.machines.host import locked, os_release, run, step
+
+GATEWAY = "198.51.100.1"
+"""The lab's end of the bridge; package server, registry mirror and proxy listen here."""
+
+HOST_PACKAGES = ["mmdebstrap", "systemd-container", "iproute2", "openssh-client", "apt-utils",
+                 "gnupg", "iptables"]
+
+GUEST_PACKAGES = [
+    "systemd", "systemd-sysv", "dbus", "udev", "libpam-systemd", "openssh-server", "sudo",
+    "iproute2", "iputils-ping", "netbase", "procps", "kmod", "iptables", "apparmor",
+    "ca-certificates", "curl", "lsb-release", "python3-minimal",
+]  # fmt: skip
+
+# Nothing in a machine of the lab needs these, and each costs boot time or asks for hardware.
+MASKED = [
+    "systemd-resolved.service", "systemd-networkd.service", "systemd-timesyncd.service",
+    "systemd-udevd.service", "systemd-udev-trigger.service", "systemd-udevd-control.socket",
+    "systemd-udevd-kernel.socket", "apt-daily.timer", "apt-daily-upgrade.timer",
+    "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer", "systemd-firstboot.service",
+]  # fmt: skip
+
+# nspawn hands version 1 hierarchies over read-only; Docker needs to write there.
+# The options matter: "remount,rw" without "bind" exits 0 and changes nothing.
+CGROUPS_UNIT = """\
+[Unit]
+Description=Let container engines write to the cgroup hierarchies of version 1
+DefaultDependencies=no
+Before=sysinit.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'for c in blkio cpu cpuacct cpuset devices freezer memory pids; do \
+mountpoint -q /sys/fs/cgroup/$c || continue; mount -o remount,bind,rw /sys/fs/cgroup/$c; done'
+
+[Install]
+WantedBy=sysinit.target
+"""
+
+
+def ensure(cache: Path) -> Path:
+    """Return the base tree of today's recipe, building it first if the cache has it not."""
+    sources = apt.distribution_sources()
+    recipe = Path(__file__).read_bytes()
+    tree = cache / "base" / apt.fingerprint(recipe, sources, apt.valid_until_is_checked())
+    with locked(cache / "base.lock"):
+        if not tree.exists():
+            part = tree.with_name(tree.name + ".part")
+            shutil.rmtree(part, ignore_errors=True)
+            part.parent.mkdir(parents=True, exist_ok=True)
+            with step("base tree of the machines, by mmdebstrap"):
+                _bootstrap(part, sources)
+                _customise(part, sources)
+            part.rename(tree)
+            _prune(tree)
+    return tree
+
+
+def _bootstrap(tree: Path, sources: list[tuple[str, str, list[str]]]) -> None:
+    lines = [f"deb {uri} {suite} {' '.join(parts)}" for uri, suite, parts in sources]
+    run(
+        ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
+         "--include=" + ",".join(GUEST_PACKAGES), "--dpkgopt=force-unsafe-io",
+         f"--aptopt={_valid_until()}",
+         os_release()["VERSION_CODENAME"], tree, "-"],
+        stdin="\n".join(lines) + "\n",
+    )  # fmt: skip
+
+
+def _customise(tree: Path, sources: list[tuple[str, str, list[str]]]) -> None:
+    """Turn the fresh system into a cloud image: a user, SSH with passwords, the lab's apt."""
+    run(["chroot", tree, "useradd", "-m", "-s", "/bin/bash", "-U", "ubuntu"])
+    run(["chroot", tree, "chpasswd"], stdin="ubuntu:ubuntu\n")
+    for key in (tree / "etc/ssh").glob("ssh_host_*"):
+        key.unlink()  # every machine gets its own
+    for unit in MASKED:
+        link = tree / "etc/systemd/system" / unit
+        link.unlink(missing_ok=True)
+        link.symlink_to("/dev/null")
+    (tree / "etc/machine-id").write_text("")
+    (tree / "etc/resolv.conf").unlink(missing_ok=True)
+    _write(tree, "etc/resolv.conf", f"nameserver {GATEWAY}\n")
+    _write(tree, "etc/sudoers.d/90-ubuntu", "ubuntu ALL=(ALL) NOPASSWD:ALL\n", 0o440)
+    _write(tree, "etc/ssh/sshd_config.d/10-lab.conf", "PasswordAuthentication yes\n")
+    _write(tree, "etc/dpkg/dpkg.cfg.d/lab", "force-unsafe-io\n")
+    _write(tree, "etc/systemd/system/lab-cgroups.service", CGROUPS_UNIT)
+    run(["chroot", tree, "systemctl", "enable", "lab-cgroups.service", "ssh.service"])
+    _write(tree, "etc/apt/apt.conf.d/90lab", _valid_until() + "\n")
+    shutil.rmtree(tree / "etc/apt/sources.list.d", ignore_errors=True)
+    (tree / "etc/apt/sources.list.d").mkdir()
+    _write(tree, "etc/apt/sources.list", guest_sources(sources))
+
+
+def guest_sources(sources: list[tuple[str, str, list[str]]]) -> str:
+    """The guests' sources.list: the lab's own repository, then the host's mirror behind it."""
+    ring = f"/usr/share/keyrings/{os_release()['ID']}-archive-keyring.gpg"
+    lines = [f"deb [trusted=yes] http://{GATEWAY}/local ./"]
+    lines += [
+        f"deb [signed-by={ring}] http://{GATEWAY}/mirror/{number} {suite} {' '.join(parts)}"
+        for number, (_, suite, parts) in enumerate(sources)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _valid_until() -> str:
+    """As the host's own apt does: a frozen mirror serves Release files that are past their date."""
+    return f'Acquire::Check-Valid-Until "{str(apt.valid_until_is_checked()).lower()}";'
+
+
+def _write(tree: Path, path: str, text: str, mode: int = 0o644) -> None:
+    (tree / path).write_text(text)
+    (tree / path).chmod(mode)
+
+
+def _prune(newest: Path) -> None:
+    """Drop trees of older recipes, unless a machine of some lab still lies over one."""
+    machines = newest.parent.parent / "machines"
+    used = {spec.read_text().strip() for spec in machines.glob("*/*/base")}
+    for tree in newest.parent.iterdir():
+        if tree != newest and str(tree) not in used:
+            shutil.rmtree(tree)
