@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -57,19 +58,20 @@ def fingerprint(key: paramiko.PKey) -> str:
 
 
 class AcceptAny:
-    """Policy ``off``."""
+    """Policy ``off``.
 
-    def __init__(self, node: str):
-        self._node = node
+    :param reason: why nothing is checked, for the warning
+    """
+
+    def __init__(self, node: str, reason: str):
+        self._node, self._reason = node, reason
 
     def key_types(self) -> tuple[str, ...]:
         return ()
 
     def check(self, key: paramiko.PKey) -> None:
         LOG.warning(
-            "%s: host key %s accepted unchecked ([tacker_cir] host_key_policy = off)",
-            self._node,
-            fingerprint(key),
+            "%s: host key %s accepted unchecked: %s", self._node, fingerprint(key), self._reason
         )
 
 
@@ -104,15 +106,12 @@ class PinnedKey:
     A pin belongs to the Nova server, not to the address: a healed VM is a new server and gets
     a new pin, whereas the same server with another key is an attack or a re-installation.
 
-    :param directory: where the pins are kept, one file each
-    :param machine_id: id of the Nova server
+    :param file: where the pin is kept
+    :param server_id: id of the Nova server
     """
 
-    def __init__(self, directory: Path, machine_id: str):
-        if not re.fullmatch(r"[A-Za-z0-9._:-]+", machine_id) or machine_id.startswith("."):
-            raise ValueError(f"not a machine id: {machine_id!r}")
-        self._file = directory / f"{machine_id}.json"
-        self._machine_id = machine_id
+    def __init__(self, file: Path, server_id: str):
+        self._file, self._server_id = file, server_id
 
     def _pin(self) -> tuple[str, str] | None:
         try:
@@ -130,7 +129,7 @@ class PinnedKey:
         pin = self._pin() or self._create(shown)
         if pin != shown:
             raise HostKeyMismatch(
-                f"server {self._machine_id} shows {fingerprint(key)}, another key than at the "
+                f"server {self._server_id} shows {fingerprint(key)}, another key than at the "
                 "first connection",
                 f"if the VM was re-installed on purpose, remove {self._file}; if not, somebody "
                 "may be between the conductor and the machine",
@@ -149,8 +148,35 @@ class PinnedKey:
             return self._pin() or shown
         finally:
             os.unlink(temporary)
-        LOG.info("host key of server %s pinned in %s", self._machine_id, self._file)
+        LOG.info("host key of server %s pinned in %s", self._server_id, self._file)
         return shown
+
+
+class PinStore:
+    """The pinned keys of one VNF instance's machines.
+
+    :param directory: of its own for each VNF instance, one file a machine
+    """
+
+    def __init__(self, directory: Path):
+        self._directory = directory
+
+    def key_of(self, server_id: str) -> PinnedKey:
+        """Return the checker for a Nova server."""
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", server_id):
+            raise ValueError(f"not a server id: {server_id!r}")
+        return PinnedKey(self._directory / f"{server_id}.json", server_id)
+
+    def keep_only(self, server_ids: Iterable[str]) -> None:
+        """Drop the pins of machines that are no more."""
+        kept = {f"{server_id}.json" for server_id in server_ids}
+        for file in self._directory.glob("*.json"):
+            if file.name not in kept:
+                file.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Drop all pins."""
+        shutil.rmtree(self._directory, ignore_errors=True)
 
 
 def known_hosts_keys(path: Path, address: str, port: int = 22) -> list[tuple[str, str]]:

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Docker daemon of a machine: its package, its proxy, and that it serves."""
+
+from __future__ import annotations
+
+from oslo_log import log as logging
+
+from tacker_cir.command import Command
+from tacker_cir.exceptions import CommandFailed
+from tacker_cir.facts import Facts
+from tacker_cir.host import packages
+from tacker_cir.host.files import ManagedFile, ensure_files
+from tacker_cir.params.private_registry import AptRepository, DockerPackage, Proxy
+from tacker_cir.render import apt as render_apt
+from tacker_cir.render import docker as render_docker
+from tacker_cir.ssh import Connection
+from tacker_cir.waiting import Deadline, poll
+
+LOG = logging.getLogger(__name__)
+
+APT_PROXY = "/etc/apt/apt.conf.d/90tacker-cir-proxy"
+APT_SOURCE = "/etc/apt/sources.list.d/tacker-cir-docker.sources"
+KEYRING_ARMORED = "/etc/apt/keyrings/tacker-cir-docker.asc"
+KEYRING_BINARY = "/etc/apt/keyrings/tacker-cir-docker.gpg"
+PROXY_ENVIRONMENT = "/etc/docker/tacker-cir-proxy.env"
+PROXY_DROP_IN = "/etc/systemd/system/docker.service.d/tacker-cir-proxy.conf"
+
+#: Every path whose state :func:`ensure_docker` must know.
+PATHS = (
+    APT_PROXY,
+    KEYRING_ARMORED,
+    KEYRING_BINARY,
+    APT_SOURCE,
+    PROXY_ENVIRONMENT,
+    PROXY_DROP_IN,
+)
+
+# Of what the distributions' docker.io and docker-ce only recommend, the parts that a kernel with
+# AppArmor and a pull over HTTPS cannot do without.
+_COMPANIONS = ("apparmor", "ca-certificates")
+
+
+def ensure_docker(
+    connection: Connection,
+    facts: Facts,
+    package: DockerPackage,
+    proxy: Proxy | None,
+    *,
+    lock_timeout: float,
+    package_timeout: float,
+    service_timeout: float,
+) -> bool:
+    """Make the machine run a Docker daemon as described; return whether anything changed.
+
+    :param facts: gathered with :data:`PATHS` and ``package.name``
+    :param lock_timeout: seconds to wait for apt's locks
+    :param package_timeout: seconds for each of apt's steps
+    :param service_timeout: seconds for the daemon to answer
+    :raises HostError: a step failed
+    """
+    changed = ensure_files(connection, facts, desired_files(facts, package, proxy))
+    missing = needs_install(facts, package)
+    if missing:
+        wanted = f"{package.name}={package.version}" if package.version else package.name
+        packages.install(
+            connection,
+            (wanted, *_COMPANIONS),
+            lock_timeout=lock_timeout,
+            timeout=package_timeout,
+        )
+    reread = changed & {PROXY_ENVIRONMENT, PROXY_DROP_IN}
+    if reread and facts.docker_installed:
+        # Containers with --restart=always come back with the daemon.
+        _systemctl(connection, "daemon-reload")
+        _systemctl(connection, "restart", "docker.service")
+    if missing or reread or not facts.docker_serving:
+        _systemctl(connection, "enable", "--now", "docker.service")
+        _wait_until_serving(connection, service_timeout)
+        return True
+    return bool(changed)
+
+
+def needs_install(facts: Facts, package: DockerPackage) -> bool:
+    """Tell whether the package must be installed.
+
+    Any Docker is right where the request does not name a package: the VM's image may bring one.
+    """
+    if not package.requested:
+        return not facts.docker_installed
+    installed = facts.packages.get(package.name)
+    return installed is None or package.version not in (None, installed)
+
+
+def desired_files(
+    facts: Facts, package: DockerPackage, proxy: Proxy | None
+) -> tuple[ManagedFile, ...]:
+    """Return apt's and the daemon's files; those of a proxy that is no longer given are absent."""
+    http = proxy.http.reveal() if proxy and proxy.http else None
+    https = proxy.https.reveal() if proxy and proxy.https else None
+    no_proxy = proxy.no_proxy if proxy else ""
+    # apt reads an unreadable fragment as empty, so other users' queries go on working.
+    apt_mode = 0o600 if proxy and proxy.has_credentials else 0o644
+    apt_conf = environment = drop_in = None
+    if proxy:
+        apt_conf = render_apt.proxy_conf(http, https, no_proxy).encode()
+        environment = render_docker.proxy_environment(http, https, no_proxy).encode()
+        drop_in = render_docker.environment_drop_in(PROXY_ENVIRONMENT).encode()
+    return (
+        ManagedFile(APT_PROXY, apt_conf, apt_mode),
+        *_repository_files(facts, package.apt_repository),
+        ManagedFile(PROXY_ENVIRONMENT, environment, 0o600),
+        ManagedFile(PROXY_DROP_IN, drop_in),
+    )
+
+
+def _repository_files(facts: Facts, repository: AptRepository | None) -> tuple[ManagedFile, ...]:
+    armored = binary = source = None
+    if repository:
+        is_armored = b"-----BEGIN" in repository.keyring
+        # apt tells the two formats apart by the file's ending.
+        armored, binary = (repository.keyring, None) if is_armored else (None, repository.keyring)
+        suite = repository.suite or facts.os_release.get("VERSION_CODENAME", "stable")
+        keyring = KEYRING_ARMORED if is_armored else KEYRING_BINARY
+        source = render_apt.deb822_source(
+            repository.uri, suite, repository.components, keyring, facts.architecture
+        ).encode()
+    return (
+        ManagedFile(KEYRING_ARMORED, armored),
+        ManagedFile(KEYRING_BINARY, binary),
+        ManagedFile(APT_SOURCE, source),
+    )
+
+
+def _systemctl(connection: Connection, *words: str) -> None:
+    step = " ".join(("systemctl", *words))
+    connection.run(
+        Command(("systemctl", *words), step), remedy="look at 'journalctl -u docker' of the VM"
+    )
+
+
+def _wait_until_serving(connection: Connection, timeout: float) -> None:
+    version = Command(
+        ("docker", "version", "--format", "{{.Server.Version}}"), "wait for the Docker daemon"
+    )
+    found = poll(
+        lambda: connection.run(version, remedy="look at 'journalctl -u docker' of the VM"),
+        Deadline(timeout),
+        retry_on=(CommandFailed,),
+    )
+    LOG.info("%s: Docker %s serves", connection.node, found.stdout.strip())

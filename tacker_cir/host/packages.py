@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Installing Debian packages on a machine that may still be busy with its first boot."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from oslo_log import log as logging
+
+from tacker_cir.command import Command
+from tacker_cir.exceptions import CommandFailed, HostError
+from tacker_cir.ssh import Connection
+from tacker_cir.waiting import Deadline, poll
+
+LOG = logging.getLogger(__name__)
+
+# What apt and dpkg say in the C locale when another program holds one of their locks.
+_LOCKED = re.compile(
+    r"could not get lock|unable to acquire the dpkg|unable to lock directory"
+    r"|lock was locked by another process|is another process using it",
+    re.IGNORECASE,
+)
+
+_APT_GET = (
+    "apt-get",
+    "--quiet",
+    "--yes",
+    "--option=Acquire::Retries=3",
+    "--option=Dpkg::Options::=--force-confdef",
+    "--option=Dpkg::Options::=--force-confold",
+)
+
+
+class _LockHeld(Exception):
+    """Another program uses apt or dpkg."""
+
+
+def install(
+    connection: Connection, packages: Sequence[str], *, lock_timeout: float, timeout: float
+) -> None:
+    """Install packages and what they need, without recommended ones.
+
+    An installation that was cut off before is completed first.
+
+    :param packages: names, or name=version
+    :param lock_timeout: seconds to wait for another program that uses apt
+    :param timeout: seconds for each of apt's steps
+    :raises HostError: apt fails, or the lock is not released in time
+    """
+    names = " ".join(packages)
+    remedy = (
+        "check that the VM reaches its apt sources (or the proxy), and that they have the package"
+    )
+    steps = (
+        Command(("dpkg", "--configure", "-a"), "complete earlier package installations"),
+        Command((*_APT_GET, "update"), "read the package lists"),
+        Command((*_APT_GET, "install", "--no-install-recommends", *packages), f"install {names}"),
+    )
+    lock_deadline = Deadline(lock_timeout)
+    for step in steps:
+        _run(connection, step, lock_deadline, timeout, remedy)
+
+
+def _run(
+    connection: Connection, step: Command, lock_deadline: Deadline, timeout: float, remedy: str
+) -> None:
+    def attempt() -> None:
+        try:
+            connection.run(step, timeout=timeout, remedy=remedy)
+        except CommandFailed as error:
+            if _LOCKED.search(error.stderr):
+                raise _LockHeld(error.stderr.strip().splitlines()[0]) from None
+            raise
+
+    def on_retry(error: BaseException, elapsed: float) -> None:
+        LOG.info("%s: apt is busy (%s), waiting since %.0f s", connection.node, error, elapsed)
+
+    LOG.info("%s: %s", connection.node, step.step)
+    try:
+        poll(attempt, lock_deadline, retry_on=(_LockHeld,), first_wait=1, on_retry=on_retry)
+    except _LockHeld as error:
+        raise HostError(
+            connection.node,
+            step.step,
+            f"another program held apt's lock for {lock_deadline.seconds:.0f} seconds: {error}",
+            "see which program it is, or raise [tacker_cir] first_boot_timeout",
+        ) from None

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a Heat stack to the machines in it, with one list call whatever the stack's size."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from heatclient import client as heat_client
+from heatclient import exc as heat_exc
+from keystoneauth1 import exceptions as keystone_exc
+from keystoneauth1 import session as keystone_session
+from keystoneauth1.identity import v3
+
+from tacker_cir.exceptions import InventoryError
+from tacker_cir.hostkeys import parse_public_key
+from tacker_cir.params.schema import did_you_mean
+
+#: Deeper than any VNF's stacks nest (top, group, member); Heat cuts it to its own limit.
+NESTED_DEPTH = 10
+#: Seconds for one HTTP request to Keystone or Heat.
+REQUEST_TIMEOUT = 60
+#: Stack output that may hold the VMs' public host keys, one per line or as a list.
+HOST_KEYS_OUTPUT = "ssh_host_keys"
+
+_PORT = "OS::Neutron::Port"
+_FLOATING_IP = "OS::Neutron::FloatingIP"
+_SERVER = "OS::Nova::Server"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the stack.
+
+    :param cp_name: the CP through which it was found
+    :param ssh_address: address for SSH from here: the floating IP if the CP is one
+    :param address: address of the machine's own port
+    :param server_id: id of the Nova server, None where the stack does not tell
+    """
+
+    cp_name: str
+    ssh_address: str
+    address: str
+    server_id: str | None
+
+    def __str__(self) -> str:
+        return f"{self.cp_name} ({self.ssh_address})"
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A resource of a stack, nested ones included.
+
+    :param stack: id of the stack that it is in
+    :param required_by: names of the resources of the same stack that depend on it
+    """
+
+    name: str
+    type: str
+    physical_id: str
+    stack: str
+    required_by: tuple[str, ...]
+    attributes: Mapping[str, Any]
+
+
+class Heat:
+    """Heat of one VIM.
+
+    :param access_info: ``accessInfo`` of the VIM, as Tacker keeps it for type ``openstack``
+    """
+
+    def __init__(self, access_info: Mapping[str, Any]):
+        verify = str(access_info.get("cert_verify", True)).lower() not in ("false", "0", "no")
+        names = (
+            "auth_url",
+            "username",
+            "password",
+            "project_name",
+            "project_id",
+            "user_domain_name",
+            "user_domain_id",
+            "project_domain_name",
+            "project_domain_id",
+        )
+        auth = v3.Password(**{n: access_info[n] for n in names if access_info.get(n)})
+        session = keystone_session.Session(auth=auth, verify=verify, timeout=REQUEST_TIMEOUT)
+        self._client = heat_client.Client(
+            "1",
+            session=session,
+            region_name=access_info.get("region") or access_info.get("region_name"),
+            interface="public",
+            service_type="orchestration",
+        )
+
+    def resources(self, stack_id: str) -> list[Resource]:
+        """Return all resources of a stack and its nested stacks with their attributes.
+
+        :raises InventoryError: Heat cannot be asked or has no such stack
+        """
+        try:
+            found = self._client.resources.list(
+                stack_id, nested_depth=NESTED_DEPTH, with_detail=True
+            )
+        except (heat_exc.BaseException, keystone_exc.ClientException) as error:
+            raise InventoryError(
+                f"Heat does not list the resources of stack {stack_id}: {error}. To do: check "
+                "that Heat and Keystone serve and that the stack exists, then retry the operation"
+            ) from None
+        return [_resource(item.to_dict()) for item in found]
+
+    def host_keys(self, stack_id: str) -> list[tuple[str, str]]:
+        """Return the public host keys in the stack's output ``ssh_host_keys``, if it has one.
+
+        :raises InventoryError: the output is no list of public keys, or Heat cannot be asked
+        """
+        try:
+            outputs = self._client.stacks.get(stack_id, resolve_outputs=True).to_dict()["outputs"]
+        except (heat_exc.BaseException, keystone_exc.ClientException) as error:
+            raise InventoryError(f"Heat does not show stack {stack_id}: {error}") from None
+        for output in outputs:
+            if output["output_key"] == HOST_KEYS_OUTPUT:
+                value = output["output_value"]
+                lines = value.splitlines() if isinstance(value, str) else value
+                try:
+                    return [parse_public_key(line) for line in lines if line.strip()]
+                except (AttributeError, TypeError, ValueError) as error:
+                    raise InventoryError(
+                        f"output {HOST_KEYS_OUTPUT} of stack {stack_id}: {error}; expected lines "
+                        "like 'ssh-ed25519 AAAA...'"
+                    ) from None
+        return []
+
+
+def find_nodes(resources: Sequence[Resource], cp_name: str) -> list[Node]:
+    """Return the machines that have a CP of that name.
+
+    :param resources: of the stack and its nested stacks
+    :param cp_name: name of an OS::Neutron::Port or OS::Neutron::FloatingIP resource
+    :raises InventoryError: there is none, or it has no address
+    """
+    nodes = [
+        _node(resource, resources)
+        for resource in resources
+        if resource.name == cp_name and resource.type in (_PORT, _FLOATING_IP)
+    ]
+    if not nodes:
+        known = sorted({r.name for r in resources if r.type in (_PORT, _FLOATING_IP)})
+        hint = did_you_mean(cp_name, known) if known else "the stack has no port at all"
+        raise InventoryError(f"the stack has no port or floating IP named {cp_name!r}; {hint}")
+    return sorted(nodes, key=lambda node: node.ssh_address)
+
+
+def _node(cp: Resource, resources: Sequence[Resource]) -> Node:
+    siblings = [r for r in resources if r.stack == cp.stack]
+    if cp.type == _PORT:
+        address = _fixed_address(cp)
+        return Node(cp.name, address, address, _server_id(cp, siblings))
+    floating = cp.attributes.get("floating_ip_address")
+    if not floating:
+        raise InventoryError(f"floating IP {cp.name!r} has no address yet")
+    port_id = cp.attributes.get("port_id")
+    port = next((r for r in resources if r.type == _PORT and r.physical_id == port_id), None)
+    if port is None:
+        address = cp.attributes.get("fixed_ip_address") or floating
+        return Node(cp.name, floating, address, _only_server(siblings))
+    port_siblings = [r for r in resources if r.stack == port.stack]
+    return Node(cp.name, floating, _fixed_address(port), _server_id(port, port_siblings))
+
+
+def _fixed_address(port: Resource) -> str:
+    addresses = [ip.get("ip_address") for ip in port.attributes.get("fixed_ips") or ()]
+    found = [ipaddress.ip_address(address) for address in addresses if address]
+    if not found:
+        raise InventoryError(
+            f"port {port.name!r} has no IP address; its network needs a subnet with addresses left"
+        )
+    # IPv4 first: what the spec's command and its users expect of a dual-stack port.
+    return str(min(found, key=lambda address: address.version))
+
+
+def _server_id(port: Resource, siblings: Iterable[Resource]) -> str | None:
+    siblings = list(siblings)
+    for resource in siblings:
+        if resource.type == _SERVER and resource.name in port.required_by:
+            return resource.physical_id
+    return _only_server(siblings)
+
+
+def _only_server(siblings: Iterable[Resource]) -> str | None:
+    servers = [r for r in siblings if r.type == _SERVER]
+    return servers[0].physical_id if len(servers) == 1 else None
+
+
+def _resource(item: Mapping[str, Any]) -> Resource:
+    stack = next((link["href"] for link in item.get("links", ()) if link["rel"] == "stack"), "")
+    return Resource(
+        name=item["resource_name"],
+        type=item["resource_type"],
+        physical_id=item["physical_resource_id"],
+        # .../stacks/<name>/<id>
+        stack=unquote(urlsplit(stack).path.rstrip("/").rpartition("/")[2]),
+        required_by=tuple(item.get("required_by") or ()),
+        attributes=item.get("attributes") or {},
+    )

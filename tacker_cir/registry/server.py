@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A machine that serves a Docker private registry (spec cir-k8s-cluster, "Sequence for
+Instantiate Docker private registry VNF operation")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from tacker_cir.command import Command
+from tacker_cir.exceptions import HostError
+from tacker_cir.facts import Facts, gather
+from tacker_cir.host import docker, system
+from tacker_cir.inventory import Node
+from tacker_cir.package import ImageArchive
+from tacker_cir.params.private_registry import PrivateRegistryParams
+from tacker_cir.registry import serving
+from tacker_cir.ssh import Connection
+
+LOG = logging.getLogger(__name__)
+
+CONTAINER = "private_registry"
+#: Where the registry's image listens and keeps its data, whatever the VM's side looks like.
+CONTAINER_PORT = 5000
+CONTAINER_DATA = "/var/lib/registry"
+#: Label of the container: the image archive that it was made from.
+ARCHIVE_LABEL = "tacker_cir.image-archive"
+
+# The registry keeps all of its data below "docker". The old data stay where they are; a copy that
+# was cut off is made anew, and what is complete appears with one rename.
+_COPY_DATA = r"""
+set -eu
+[ -d "$1/docker" ] || exit 0
+[ ! -e "$2/docker" ] || exit 0
+part=$2/.tacker-cir-copy
+rm -rf -- "$part"
+mkdir -p -- "$part"
+cp -a --reflink=auto -- "$1/docker" "$part/"
+mv -- "$part/docker" "$2/docker"
+rmdir -- "$part"
+"""
+
+
+@dataclass
+class Report:
+    """What :func:`ensure_registry` did.
+
+    :param changes: one line each; empty where everything was as it shall be
+    """
+
+    changes: list[str] = field(default_factory=list)
+
+
+def ensure_registry(
+    connection: Connection,
+    node: Node,
+    params: PrivateRegistryParams,
+    conf: cfg.ConfigOpts,
+) -> Report:
+    """Make a machine serve the registry as the parameters say; do only what is missing.
+
+    :param conf: with the options of group ``[tacker_cir]``
+    :raises HostError: a step failed; a later call goes on where this one stopped
+    """
+    options = conf.tacker_cir
+    report = Report()
+    facts = _gather(connection, params)
+    system.check_supported(connection.node, facts)
+    _check_architecture(connection.node, facts, params)
+    system.wait_first_boot(connection, facts, options.first_boot_timeout)
+    changed = docker.ensure_docker(
+        connection,
+        facts,
+        params.docker_package,
+        params.proxy,
+        lock_timeout=options.first_boot_timeout,
+        package_timeout=options.package_timeout,
+        service_timeout=options.service_timeout,
+    )
+    if changed:
+        report.changes.append("Docker set up")
+        # Images and containers could not be seen while the daemon did not serve.
+        facts = _gather(connection, params)
+    data_path = params.data_path or f"{connection.home.rstrip('/')}/registry"
+    image_id = _ensure_image(connection, facts, params, options.image_timeout, report)
+    _ensure_container(connection, facts, params, data_path, image_id, options.image_timeout, report)
+    serving.wait_until_serving(connection, node, params.port_no, options.service_timeout)
+    for change in report.changes:
+        LOG.info("%s: %s", connection.node, change)
+    if not report.changes:
+        LOG.info("%s: no change, the registry serves at port %d", connection.node, params.port_no)
+    return report
+
+
+def _gather(connection: Connection, params: PrivateRegistryParams) -> Facts:
+    return gather(
+        connection,
+        packages=[params.docker_package.name],
+        files=docker.PATHS,
+        images=[params.registry_image],
+        containers=[CONTAINER],
+    )
+
+
+def _check_architecture(node: str, facts: Facts, params: PrivateRegistryParams) -> None:
+    if params.image is None:
+        return
+    architecture = params.image.architectures.get(params.registry_image)
+    # Go and Debian name the server architectures alike (amd64, arm64, ppc64el differs).
+    if architecture in ("amd64", "arm64") and architecture != facts.architecture:
+        raise HostError(
+            node,
+            "check the image's architecture",
+            f"the image of image_path is for {architecture}, the VM is {facts.architecture}",
+            "put an image for the VM's architecture into the VNF package",
+        )
+
+
+def _ensure_image(
+    connection: Connection,
+    facts: Facts,
+    params: PrivateRegistryParams,
+    timeout: float,
+    report: Report,
+) -> str:
+    """Bring the image to the daemon and return its id."""
+    reference = params.registry_image
+    present = facts.images.get(reference)
+    if params.image is None:
+        if present:
+            return present
+        LOG.info("%s: pulling %s", connection.node, reference)
+        connection.run(
+            Command(("docker", "pull", "--quiet", reference), f"pull {reference}"),
+            timeout=timeout,
+            remedy="check that the VM reaches the image's registry (proxy), or put the image "
+            "into the VNF package and give image_path",
+        )
+        report.changes.append(f"image {reference} pulled")
+    else:
+        if present and _came_from(params.image, reference, present, facts):
+            return present
+        _load(connection, params.image, timeout)
+        report.changes.append(f"image {reference} loaded from {params.image.path.name}")
+    loaded = gather(connection, images=[reference]).images.get(reference)
+    if loaded is None:
+        raise HostError(
+            connection.node,
+            f"find image {reference}",
+            "the Docker daemon does not have it after loading",
+            "check that the archive holds this image",
+        )
+    return loaded
+
+
+def _came_from(archive: ImageArchive, reference: str, present: str, facts: Facts) -> bool:
+    if present in archive.image_ids[reference]:
+        return True
+    # A daemon may give an image of an old archive format an id that the archive does not have;
+    # the container that was made from it remembers.
+    container = facts.containers.get(CONTAINER, {})
+    label = (container.get("Config", {}).get("Labels") or {}).get(ARCHIVE_LABEL)
+    return container.get("Image") == present and label == _archive_key(archive, reference)
+
+
+def _archive_key(archive: ImageArchive, reference: str) -> str:
+    return min(archive.image_ids[reference])
+
+
+def _load(connection: Connection, archive: ImageArchive, timeout: float) -> None:
+    LOG.info(
+        "%s: sending image %s (%.0f MB)", connection.node, archive.path.name, archive.size / 1e6
+    )
+    with archive.path.open("rb") as source:
+        connection.run(
+            Command(("docker", "load", "--quiet"), f"load image {archive.path.name}"),
+            stdin=source,
+            size=archive.size,
+            timeout=timeout,
+            remedy="check the free disk space of the VM; a slow network needs a higher "
+            "[tacker_cir] image_timeout",
+        )
+
+
+def _ensure_container(
+    connection: Connection,
+    facts: Facts,
+    params: PrivateRegistryParams,
+    data_path: str,
+    image_id: str,
+    timeout: float,
+    report: Report,
+) -> None:
+    container = facts.containers.get(CONTAINER)
+    if container is not None:
+        differences = find_differences(container, params.port_no, data_path, image_id)
+        if not differences:
+            if not container["State"]["Running"]:
+                _docker(connection, "start", CONTAINER)
+                report.changes.append("registry container started")
+            return
+        LOG.info("%s: the registry container has %s", connection.node, ", ".join(differences))
+        _docker(connection, "stop", CONTAINER)
+        _keep_data(connection, container, data_path, timeout)
+        # Never with --volumes: the data outlive the container.
+        _docker(connection, "rm", "--force", CONTAINER)
+    arguments = run_arguments(params.port_no, data_path, params.registry_image)
+    if params.image:
+        key = _archive_key(params.image, params.registry_image)
+        arguments = ("--label", f"{ARCHIVE_LABEL}={key}", *arguments)
+    _docker(connection, "run", "--detach", *arguments)
+    report.changes.append("registry container " + ("replaced" if container else "started"))
+
+
+def run_arguments(port_no: int, data_path: str, image: str) -> tuple[str, ...]:
+    """Return the arguments of ``docker run`` as in the spec's command."""
+    return (
+        "-p",
+        f"{port_no}:{CONTAINER_PORT}",
+        "-v",
+        f"{data_path}:{CONTAINER_DATA}",
+        "--restart=always",
+        "--name",
+        CONTAINER,
+        image,
+    )
+
+
+def find_differences(
+    container: Mapping[str, Any], port_no: int, data_path: str, image_id: str
+) -> list[str]:
+    """Return what a container has other than it shall, in words.
+
+    :param container: ``docker container inspect``
+    """
+    host_config = container["HostConfig"]
+    ports = {
+        inner: [binding["HostPort"] for binding in bindings or ()]
+        for inner, bindings in (host_config.get("PortBindings") or {}).items()
+    }
+    differences = []
+    if container["Image"] != image_id:
+        differences.append("another image")
+    if ports != {f"{CONTAINER_PORT}/tcp": [str(port_no)]}:
+        differences.append("another port")
+    if data_source(container) != data_path:
+        differences.append("another volume")
+    if host_config.get("RestartPolicy", {}).get("Name") != "always":
+        differences.append("another restart policy")
+    return differences
+
+
+def data_source(container: Mapping[str, Any]) -> str | None:
+    """Return the machine's directory that holds the container's registry data."""
+    for mount in container.get("Mounts") or ():
+        if mount.get("Destination") == CONTAINER_DATA:
+            return mount.get("Source")
+    return None
+
+
+def _keep_data(
+    connection: Connection, container: Mapping[str, Any], data_path: str, timeout: float
+) -> None:
+    source = data_source(container)
+    if source is None or source == data_path:
+        return
+    step = f"copy the registry's data from {source} to {data_path}"
+    connection.run(
+        Command.script(step, _COPY_DATA, source, data_path),
+        timeout=timeout,
+        remedy="check the free disk space of the VM",
+    )
+
+
+def _docker(connection: Connection, *words: str) -> None:
+    connection.run(
+        Command(("docker", *words), f"docker {words[0]} {CONTAINER}"),
+        remedy="look at 'docker logs private_registry' and 'journalctl -u docker' of the VM; "
+        "another program may use the port",
+    )

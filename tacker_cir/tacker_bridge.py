@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only place, beside the drivers, that knows Tacker: its objects, its errors, its helpers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from oslo_config import cfg
+from oslo_log import log as logging
+from oslo_utils import timeutils
+from tacker.common import exceptions as tacker_exceptions
+from tacker.vnflcm import utils as vnflcm_utils
+
+from tacker_cir import config
+from tacker_cir.exceptions import TackerCirError
+from tacker_cir.package import VnfPackage
+
+LOG = logging.getLogger(__name__)
+
+Hook = TypeVar("Hook", bound=Callable[..., Any])
+
+
+def hook(method: Hook) -> Hook:
+    """Decorate a driver's hook: log its course and raise what Tacker expects.
+
+    Tacker puts ``str()`` of the exception into the ProblemDetails of the LCM operation occurrence,
+    so the user reads our message; an unforeseen error becomes its type's name there, because its
+    text may hold anything, and goes into the conductor's log as a traceback.
+
+    Unlike Tacker's own ``log`` decorator this one logs no arguments: requests hold passwords.
+    """
+
+    @functools.wraps(method)
+    def wrapper(self: Any, context: Any, vnf_instance: Any, *args: Any, **kwargs: Any) -> Any:
+        name = f"{self.get_type()}: {method.__name__} of VNF instance {vnf_instance.id}"
+        watch = timeutils.StopWatch()
+        LOG.info("%s: start", name)
+        with watch:
+            try:
+                result = method(self, context, vnf_instance, *args, **kwargs)
+            except TackerCirError as error:
+                LOG.error("%s: failed after %.1f s: %s", name, watch.elapsed(), error)
+                raise tacker_exceptions.MgmtDriverOtherError(error_message=str(error)) from None
+            except tacker_exceptions.TackerException:
+                raise
+            except Exception as error:
+                LOG.exception("%s: failed after %.1f s", name, watch.elapsed())
+                message = (
+                    f"unforeseen {type(error).__name__} in {method.__name__}; the traceback is in "
+                    "the log of tacker-conductor"
+                )
+                raise tacker_exceptions.MgmtDriverOtherError(error_message=message) from None
+        LOG.info("%s: done in %.1f s", name, watch.elapsed())
+        return result
+
+    return wrapper  # type: ignore[return-value]
+
+
+def conf() -> cfg.ConfigOpts:
+    """Return the process's configuration with our options."""
+    return config.register_opts(cfg.CONF)
+
+
+def vnf_package(context: Any, vnf_instance: Any) -> VnfPackage:
+    """Return the unpacked VNF package that the VNF instance was made from."""
+    path = vnflcm_utils._get_vnf_package_path(context, vnf_instance.vnfd_id)
+    return VnfPackage(Path(path))
+
+
+def vim_access_info(context: Any, vnf_instance: Any) -> Mapping[str, Any]:
+    """Return ``accessInfo`` of the VIM that the VNF instance's VMs run on, secrets in clear."""
+    vim = vnflcm_utils._get_vim(context, vnf_instance.vim_connection_info)
+    return vim["access_info"]
+
+
+def stack_id(vnf_instance: Any) -> str:
+    """Return the id of the VNF instance's Heat stack."""
+    return vnf_instance.instantiated_vnf_info.instance_id
