@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the VNF package of the registry VNF."""
+
+from __future__ import annotations
+
+import logging
+import mimetypes
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+from uuid import UUID
+
+from tacker_cir.csar import sources
+from tacker_cir.csar.archive import TOSCA_META, CsarError, Entry, Writer, check_name
+from tacker_cir.csar.verify import verify
+from tacker_cir.csar.vnfd import (
+    Vnfd,
+    entry_definitions,
+    read_vnfd,
+    set_hot_defaults,
+    set_vm_image,
+    set_vnfd_id,
+)
+from tacker_cir.package import PackageFileError, read_image_archive
+
+LOG = logging.getLogger(__name__)
+
+IMAGES = "Files/images"
+
+#: Bytes from which on packing a file takes long enough to say so.
+LARGE = 10_000_000
+
+# Templates of a package directory are read and may be edited; the rest is only copied.
+_TEMPLATES = (".yaml", ".yml", ".meta")
+
+
+@dataclass(frozen=True)
+class Csar:
+    """A VNF package that was built.
+
+    :param path: the zip file
+    :param size: its size in bytes
+    :param vnfd_id: identifier to create VNF instances with
+    :param image_path: what ``image_path`` of a request must be to use the packed registry image;
+        None where none is packed
+    :param entries: the files in it
+    """
+
+    path: Path
+    size: int
+    vnfd_id: str | None
+    image_path: str | None
+    entries: tuple[Entry, ...]
+
+
+def build_private_registry(
+    output: Path,
+    *,
+    image: Path | None = None,
+    base_hot: bool = False,
+    package: Path | None = None,
+    vm_image: str | None = None,
+    vm_image_file: Path | None = None,
+    flavor: str | None = None,
+    vnfd_id: str | None = None,
+    files: Mapping[str, Path] | None = None,
+    sol001_definitions: Path | None = None,
+) -> Csar:
+    """Build the VNF package of a Docker private registry.
+
+    Equal input gives an equal file. ``output`` appears only when it is complete and has passed
+    :func:`tacker_cir.csar.verify`.
+
+    :param output: the zip file to write; an existing one is replaced
+    :param image: a ``docker save`` archive of the registry image, for a VM without access to a
+        public registry
+    :param base_hot: take the sample with a base HOT instead of the TOSCA-only one
+    :param package: a package directory of your own instead of a sample
+    :param vm_image: name of the VM's image. With a base HOT an existing image of the VIM; with
+        ``vm_image_file`` the name that the image gets in Glance (default: the file's name)
+    :param vm_image_file: disk image of the VM, which Tacker uploads to Glance. The TOSCA-only
+        sample needs it, for Tacker translates a TOSCA-only VNFD without a way to name an image
+    :param flavor: name of an existing flavor of the VIM, only with a base HOT
+    :param vnfd_id: identifier of the VNFD in place of the directory's; Tacker wants it unique
+    :param files: more files, by path in the package, e.g. a key or a keyring
+    :param sol001_definitions: directory of ETSI's type definitions; by default those
+        that python-tackerclient installs
+    :raises CsarError: something is missing, contradictory or unreadable
+    """
+    output = Path(output)
+    if package is not None and base_hot:
+        raise CsarError("give either base_hot or a package directory of your own, not both")
+    sample = "private_registry_vnf_package" + ("_basehot" if base_hot else "")
+    try:
+        plan = _Plan(Path(package) if package else sources.samples_dir() / sample)
+        plan.add_definitions(sources.sol001_definitions(sol001_definitions))
+        if vnfd_id is not None:
+            plan.set_vnfd_id(vnfd_id)
+        plan.set_vm(vm_image, vm_image_file and Path(vm_image_file), flavor, sample=not package)
+        plan.add_drivers()
+        image_path = plan.add_image(Path(image)) if image else None
+        for name, path in (files or {}).items():
+            # May be a private key: nobody else on the conductor's host shall read it.
+            plan.add(name, Path(path), mode=0o600)
+        entries = _write(output, plan, private=bool(files))
+        size = output.stat().st_size
+    except OSError as error:
+        raise CsarError(f"cannot build {output}: {error}") from error
+    return Csar(output, size, plan.vnfd().vnfd_id, image_path, entries)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a file of the package comes from."""
+
+    content: Path
+    mode: int = 0o644
+    pack: bool = True
+
+
+class _Plan:
+    """What goes into the package: texts that may be edited, and files to copy.
+
+    :param directory: the package directory that everything else is added to
+    """
+
+    def __init__(self, directory: Path):
+        self.texts: dict[str, str] = {}
+        self.sources: dict[str, _Source] = {}
+        for name, path in _package_files(directory):
+            if name.endswith(_TEMPLATES) and not name.startswith("Files/"):
+                self.texts[name] = _read_text(path)
+            else:
+                self.add(name, path)
+        if TOSCA_META not in self.texts:
+            raise CsarError(f"{directory} has no {TOSCA_META}; it is no package directory")
+        self.entry = entry_definitions(self.texts[TOSCA_META])
+
+    def vnfd(self) -> Vnfd:
+        """Return the VNFD as it stands after the edits so far."""
+        return read_vnfd(self.entry, self.texts.get)
+
+    def add(self, name: str, path: Path, *, mode: int = 0o644, pack: bool = True) -> None:
+        """Plan to copy a file.
+
+        :raises CsarError: no file, or the name is taken or no path in a package
+        """
+        check_name(name)
+        if name in self.sources or name in self.texts:
+            raise CsarError(f"two files for {name} in the VNF package; rename one of them")
+        if not path.is_file():
+            raise CsarError(f"{path}, for {name} in the VNF package, is not a file")
+        self.sources[name] = _Source(path, mode, pack)
+
+    def add_definitions(self, definitions: Mapping[str, Path]) -> None:
+        """Add those of ETSI's type definitions that the directory does not bring itself."""
+        for name, path in definitions.items():
+            self.texts.setdefault(str(PurePosixPath(self.entry).with_name(name)), _read_text(path))
+
+    def set_vnfd_id(self, vnfd_id: str) -> None:
+        """Give the VNFD another identifier."""
+        try:
+            UUID(vnfd_id)
+        except ValueError:
+            raise CsarError(f"the VNFD's identifier must be a UUID; got {vnfd_id!r}") from None
+        set_vnfd_id(self.texts, self.vnfd(), vnfd_id)
+
+    def set_vm(
+        self, image: str | None, image_file: Path | None, flavor: str | None, *, sample: bool
+    ) -> None:
+        """Say what the VM is made of."""
+        has_base_hot = any(name.startswith("BaseHOT/") for name in self.texts)
+        if not has_base_hot and flavor is not None:
+            raise CsarError(
+                "with a TOSCA-only VNFD Tacker makes a flavor from the VDU's virtual_compute; "
+                "an existing flavor can only be named in a package with a base HOT"
+            )
+        if not has_base_hot and image_file is None and (sample or image is not None):
+            raise CsarError(
+                "with a TOSCA-only VNFD Tacker boots the VM from an image file of the package, "
+                "an existing image cannot be named; give the VM's image file, or take the variant "
+                "with a base HOT"
+            )
+        if image_file is not None:
+            stored = f"{IMAGES}/{image_file.name}"
+            self.add(stored, image_file, pack=False)
+            set_vm_image(self.texts, self.vnfd(), image_file, stored, image or image_file.stem)
+        named = {"image": None if image_file else image, "flavor": flavor}
+        values = {key: value for key, value in named.items() if value is not None}
+        if values:
+            set_hot_defaults(self.texts, values)
+
+    def add_drivers(self) -> None:
+        """Add the installed file of each management driver that the VNFD names, in place of any
+        copy that the directory has."""
+        for _, driver, _, file in self.vnfd().drivers():
+            if file is not None:
+                self.sources.pop(file, None)
+                self.add(file, sources.installed_driver(driver))
+
+    def add_image(self, image: Path) -> str:
+        """Add the archive of the registry image and return its path in the package."""
+        try:
+            read_image_archive(image)
+        except PackageFileError as error:
+            raise CsarError(f"{image} {error}") from None
+        name = f"{IMAGES}/{image.name}"
+        self.add(name, image)
+        return name
+
+
+def _package_files(directory: Path) -> list[tuple[str, Path]]:
+    """Return the files of a package directory by path in the package, without hidden ones and
+    Python's caches."""
+    if not directory.is_dir():
+        raise CsarError(f"{directory} is not a directory")
+    found = []
+    for path in sorted(directory.rglob("*")):
+        relative = path.relative_to(directory)
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
+        if path.is_file() and not hidden:
+            found.append((relative.as_posix(), path))
+    return found
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CsarError(f"{path} is not UTF-8 text") from error
+
+
+def _write(output: Path, plan: _Plan, *, private: bool) -> tuple[Entry, ...]:
+    """Write the package beside its final place, check it and move it there."""
+    handle, name = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w+b") as target:
+            entries = _write_members(target, plan)
+        findings = verify(temporary)
+        errors = [finding for finding in findings if finding.level == "error"]
+        if errors:
+            raise CsarError("the VNF package has faults: " + "; ".join(map(str, errors)))
+        for finding in findings:
+            LOG.warning("%s", finding)
+        temporary.chmod(0o600 if private else 0o644)
+        temporary.replace(output)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return entries
+
+
+def _write_members(target: BinaryIO, plan: _Plan) -> tuple[Entry, ...]:
+    writer = Writer(target)
+    listed: list[Entry] = []
+    for name, source in sorted(plan.sources.items()):
+        if (size := source.content.stat().st_size) >= LARGE:
+            LOG.info("packing %s (%.0f MB)", name, size / 1e6)
+        listed.append(writer.add(name, source.content, mode=source.mode, pack=source.pack))
+    texts = dict(plan.texts)
+    head = texts.pop(TOSCA_META).split("\n\n", 1)[0].strip()
+    for name, text in sorted(texts.items()):
+        entry = writer.add(name, text.encode())
+        if not name.startswith("Definitions/"):
+            listed.append(entry)
+    meta = "\n\n".join([head, *map(_meta_block, sorted(listed, key=lambda e: e.path))]) + "\n"
+    writer.add(TOSCA_META, meta.encode())
+    writer.close()
+    return tuple(writer.entries.values())
+
+
+def _meta_block(entry: Entry) -> str:
+    """Return the lines that describe a file in TOSCA.meta (ETSI GS NFV-SOL 004, 4.3.5)."""
+    known = {".py": "text/x-python", ".yaml": "application/yaml", ".yml": "application/yaml"}
+    suffix = PurePosixPath(entry.path).suffix
+    content_type = known.get(suffix) or mimetypes.guess_type(entry.path)[0]
+    return (
+        f"Name: {entry.path}\n"
+        f"Content-Type: {content_type or 'application/octet-stream'}\n"
+        f"Algorithm: SHA-256\n"
+        f"Hash: {entry.sha256}"
+    )
