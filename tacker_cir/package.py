@@ -66,7 +66,7 @@ class VnfPackage:
         if not found.is_relative_to(self.root):
             raise PackageFileError("leads out of the VNF package")
         if not found.exists():
-            raise PackageFileError("no such file in the VNF package")
+            raise PackageFileError("is not in the VNF package")
         if not found.is_file():
             raise PackageFileError("is not a regular file")
         return found

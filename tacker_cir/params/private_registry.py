@@ -222,14 +222,15 @@ class PrivateRegistryParams:
 
 def parse(
     additional_params: Mapping[str, Any] | None,
-    package: VnfPackage,
+    package: VnfPackage | None,
     *,
     flavour_id: str | None = None,
 ) -> PrivateRegistryParams:
     """Check the parameters and the package's files and return them typed.
 
     :param additional_params: ``additionalParams`` of the InstantiateVnfRequest
-    :param package: the VNF package that the request's paths lead into
+    :param package: the VNF package that the request's paths lead into; None leaves unchecked what
+        only the package can tell
     :param flavour_id: ``flavourId`` of the request
     :raises InvalidRequest: with every fault found
     """
@@ -252,7 +253,7 @@ def parse(
 class _Reader:
     """Reads what the schema cannot judge, collecting faults instead of stopping at the first."""
 
-    def __init__(self, raw: Mapping[str, Any], package: VnfPackage, faults: list[Fault]):
+    def __init__(self, raw: Mapping[str, Any], package: VnfPackage | None, faults: list[Fault]):
         self._raw, self._package, self.faults = raw, package, list(faults)
 
     def read(self, flavour_id: str | None) -> PrivateRegistryParams:
@@ -287,7 +288,7 @@ class _Reader:
 
     def _cp_name(self, flavour_id: str | None) -> str:
         name = self._sound("ssh_cp_name")
-        known = self._package.connection_points(flavour_id)
+        known = self._package.connection_points(flavour_id) if self._package else frozenset()
         if name is not None and known and name not in known:
             hint = schema.did_you_mean(name, sorted(known))
             self._fault(f"the VNF package has no CP {name!r}; {hint}", "ssh_cp_name")
@@ -301,7 +302,7 @@ class _Reader:
         password = self._sound("ssh_password")
         key = self._sound("ssh_private_key")
         if key is not None and "-----BEGIN" not in key:
-            key = self._file_text(key, "ssh_private_key")
+            key = self._package_text(key, "ssh_private_key")
         if key is not None:
             try:
                 load_private_key(key)
@@ -315,11 +316,14 @@ class _Reader:
             Secret(key) if key else None,
         )
 
-    def _file_text(self, path: str, *keys: str) -> str | None:
+    def _package_text(self, path: str, *keys: str) -> str | None:
+        if self._package is None:
+            return None
         try:
             return self._package.text(path)
         except PackageFileError as error:
-            self._fault(str(error), *keys)
+            # The value is not shown: it may be a mangled key.
+            self._fault(f"the value is taken as a path and {error}", *keys)
             return None
 
     def _host_keys(self) -> tuple[tuple[str, str], ...]:
@@ -338,7 +342,7 @@ class _Reader:
 
     def _image(self, registry_image: str) -> ImageArchive | None:
         path = self._sound("image_path")
-        if path is None:
+        if path is None or self._package is None:
             return None
         try:
             archive = self._package.image_archive(path)
@@ -383,10 +387,17 @@ class _Reader:
         return DockerPackage(given["name"], given.get("version"), repository, requested=True)
 
     def _apt_repository(self, given: Mapping[str, Any]) -> AptRepository | None:
+        if self._package is None:
+            return None
         try:
             keyring = self._package.read(given["keyring_path"])
         except PackageFileError as error:
-            self._fault(str(error), "docker_package", "apt_repository", "keyring_path")
+            self._fault(
+                f"{given['keyring_path']!r} {error}",
+                "docker_package",
+                "apt_repository",
+                "keyring_path",
+            )
             return None
         # An OpenPGP packet's first octet has bit 7 set (RFC 9580, section 4.2).
         if b"BEGIN PGP PUBLIC KEY BLOCK" not in keyring and not keyring[:1] >= b"\x80":

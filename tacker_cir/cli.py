@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``tacker-cir``: build VNF packages, check requests before they are sent, check a conductor."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tacker_cir import csar, doctor
+from tacker_cir.exceptions import InvalidRequest, TackerCirError
+from tacker_cir.package import VnfPackage
+from tacker_cir.params import private_registry
+
+#: Exit statuses: everything is right; faults were found; the command line was wrong (argparse).
+OK, FAULTS = 0, 1
+
+TACKER_CONF = Path("/etc/tacker/tacker.conf")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status.
+
+    :param argv: words after the program's name; None for those of the process
+    """
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    try:
+        return arguments.run(arguments)
+    except InvalidRequest as error:
+        for fault in error.faults:
+            print(f"FAULT  {fault}")
+        return FAULTS
+    except TackerCirError as error:
+        print(f"tacker-cir: {error}", file=sys.stderr)
+        return FAULTS
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tacker-cir", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_csar(commands)
+
+    validate = commands.add_parser(
+        "validate",
+        help="report every fault of a request without touching anything",
+        description="Check the body of an Instantiate VNF request the way the driver will. "
+        "Exit status 1 if it has faults.",
+    )
+    validate.add_argument("request", type=Path, metavar="REQUEST.json")
+    validate.add_argument(
+        "--csar", type=Path, metavar="FILE", help="the VNF package that the request's paths mean"
+    )
+    validate.set_defaults(run=_validate)
+
+    check = commands.add_parser(
+        "doctor",
+        help="check whether this machine's tacker-conductor will run the drivers",
+        description="Run it on the conductor's machine, in its Python environment and as its "
+        "user. Exit status 1 if something is wrong.",
+    )
+    check.add_argument(
+        "--config-file",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help=f"tacker-conductor's configuration; may be repeated; default {TACKER_CONF}",
+    )
+    check.add_argument(
+        "--csar", type=Path, metavar="FILE", help="a VNF package to compare with what is installed"
+    )
+    check.set_defaults(run=_doctor)
+    return parser
+
+
+def _add_csar(commands: Any) -> None:
+    package = commands.add_parser("csar", help="VNF packages")
+    build = package.add_subparsers(required=True, metavar="COMMAND").add_parser(
+        "build", help="build a VNF package that Tacker onboards"
+    )
+    registry = build.add_subparsers(required=True, metavar="KIND").add_parser(
+        "private-registry",
+        help="the Docker private registry VNF",
+        description="Build the VNF package of a Docker private registry.",
+    )
+    registry.add_argument("--output", type=Path, required=True, metavar="FILE")
+    registry.add_argument(
+        "--image", type=Path, metavar="TAR", help="registry image made with 'docker save'"
+    )
+    registry.add_argument(
+        "--base-hot", action="store_true", help="the variant with a base HOT and UserData"
+    )
+    registry.add_argument(
+        "--package", type=Path, metavar="DIR", help="your own package directory, not a sample"
+    )
+    registry.add_argument("--vm-image", metavar="NAME", help="name of the VM's image in the VIM")
+    registry.add_argument(
+        "--vm-image-file",
+        type=Path,
+        metavar="FILE",
+        help="disk image of the VM, put into the package; needed without --base-hot",
+    )
+    registry.add_argument("--flavor", metavar="NAME", help="flavor of the VM, with --base-hot")
+    registry.add_argument("--vnfd-id", metavar="UUID", help="another identifier for the VNFD")
+    registry.add_argument(
+        "--file",
+        action="append",
+        default=[],
+        type=_file_pair,
+        metavar="PATH=FILE",
+        help="one more file and its path in the package; may be repeated",
+    )
+    registry.add_argument(
+        "--sol001-definitions",
+        type=Path,
+        metavar="DIR",
+        help="ETSI SOL001 2.6.1 type definitions; default: those of python-tackerclient",
+    )
+    registry.set_defaults(run=_build_private_registry)
+
+
+def _file_pair(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"expected PATH=FILE, got {text!r}")
+    return name, Path(path)
+
+
+def _build_private_registry(arguments: argparse.Namespace) -> int:
+    built = csar.build_private_registry(
+        arguments.output,
+        image=arguments.image,
+        base_hot=arguments.base_hot,
+        package=arguments.package,
+        vm_image=arguments.vm_image,
+        vm_image_file=arguments.vm_image_file,
+        flavor=arguments.flavor,
+        vnfd_id=arguments.vnfd_id,
+        files=dict(arguments.file),
+        sol001_definitions=arguments.sol001_definitions,
+    )
+    print(f"{built.path}: {built.size / 1e6:.1f} MB, {len(built.entries)} files")
+    print(f"vnfd id:    {built.vnfd_id}")
+    if built.image_path:
+        print(f"image_path: {built.image_path}")
+    return OK
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    try:
+        request = json.loads(arguments.request.read_text())
+    except (OSError, ValueError) as error:
+        raise TackerCirError(f"{arguments.request} cannot be read as JSON: {error}") from None
+    if not isinstance(request, dict):
+        raise TackerCirError(f"{arguments.request} is no JSON object")
+    additional_params, flavour_id = request.get("additionalParams"), request.get("flavourId")
+    if arguments.csar is None:
+        private_registry.parse(additional_params, None)
+        print("ok     the request; files and CPs of the VNF package were not checked (--csar)")
+        return OK
+    with tempfile.TemporaryDirectory(prefix="tacker-cir-") as directory:
+        try:
+            with zipfile.ZipFile(arguments.csar) as archive:
+                archive.extractall(directory)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise TackerCirError(f"{arguments.csar} cannot be unpacked: {error}") from None
+        package = VnfPackage(Path(directory))
+        private_registry.parse(additional_params, package, flavour_id=flavour_id)
+    print(f"ok     the request with {arguments.csar}")
+    return OK
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    checks = list(doctor.check_conductor(arguments.config_file or [TACKER_CONF]))
+    if arguments.csar:
+        findings = csar.verify(arguments.csar)
+        checks += [
+            doctor.Check(
+                f"{arguments.csar}: {f.where}",
+                f.message if f.level == "error" else None,
+                "" if f.level == "error" else f"warning: {f.message}",
+            )
+            for f in findings
+        ]
+        if not any(f.level == "error" for f in findings):
+            checks.append(doctor.Check(str(arguments.csar), detail="its hashes and drivers match"))
+    for check in checks:
+        text = check.fault or check.detail
+        print(f"{'FAULT' if check.fault else 'ok':6} {check.subject}{': ' + text if text else ''}")
+    return FAULTS if any(check.fault for check in checks) else OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
