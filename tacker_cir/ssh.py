@@ -65,10 +65,11 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Result:
-    """What a command left behind. Both outputs are text with secrets masked.
+    """What a command left behind.
 
-    :param stdout: its first 4 MiB
-    :param stderr: its last 64 KiB
+    :param stdout: its first 4 MiB as it came: data for the caller, never for a log or an error
+        (masking would spoil it: with the password "ubuntu", so would /home/ubuntu)
+    :param stderr: its last 64 KiB with secrets masked: text for the user
     """
 
     exit_status: int
@@ -321,7 +322,7 @@ class Connection:
             raise self._lost(command, error) from None
         finally:
             channel.close()
-        return Result(channel.exit_status, self._clean(stdout.text()), self._clean(stderr.text()))
+        return Result(channel.exit_status, stdout.text(), self._clean(stderr.text()))
 
     def _send(
         self,
