@@ -98,7 +98,7 @@ def _customise(tree: Path, sources: list[tuple[str, str, list[str]]]) -> None:
     _write(tree, "etc/dpkg/dpkg.cfg.d/lab", "force-unsafe-io\n")
     _write(tree, "etc/systemd/system/lab-cgroups.service", CGROUPS_UNIT)
     run(["chroot", tree, "systemctl", "enable", "lab-cgroups.service", "ssh.service"])
-    _write(tree, "etc/apt/apt.conf.d/90lab", _valid_until() + "\n")
+    _write(tree, "etc/apt/apt.conf.d/90lab", _valid_until() + '\nAcquire::Languages "none";\n')
     shutil.rmtree(tree / "etc/apt/sources.list.d", ignore_errors=True)
     (tree / "etc/apt/sources.list.d").mkdir()
     _write(tree, "etc/apt/sources.list", guest_sources(sources))

@@ -80,11 +80,11 @@ def wait_for(probe: Callable[[], T | None], what: str, seconds: float, every: fl
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock between processes; the kernel drops it when its holder dies."""
+def locked(path: Path, shared: bool = False) -> Iterator[None]:
+    """Hold a lock between processes; the kernel drops it when its holder dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
 
 

@@ -69,6 +69,8 @@ class Machine:
 
     def delete(self) -> None:
         """Destroy the machine as pulling its plug and disk would; an absent one is no error."""
+        if not (self.state_dir.exists() or self.disk.exists() or cgroups.exists(self.group)):
+            return
         with locked(self.run / "locks" / self.name):
             self._destroy()
 

@@ -7,8 +7,11 @@ veth pair named after the last number of its address.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import ipaddress
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.lab.machines.base import GATEWAY
@@ -16,6 +19,7 @@ from tests.lab.machines.host import LabError, run
 
 NETWORK = ipaddress.ip_network("198.51.100.0/24")
 NETNS_DIR = Path("/run/netns")
+CLONE_NEWNET = 0x40000000
 
 # Kernel modules that bridges and Docker need; a host has them loaded, built in, or as files.
 MODULES = ["bridge", "veth", "overlay", "br_netfilter", "ip_tables", "iptable_nat",
@@ -57,6 +61,23 @@ def inside(netns: str) -> list[str]:
     Not `ip netns exec`: that also gives a mount namespace of its own, in which mounts get lost.
     """
     return ["nsenter", f"--net={NETNS_DIR / netns}", "--"]
+
+
+@contextlib.contextmanager
+def entered(netns: str) -> Iterator[None]:
+    """Have this thread in the namespace: sockets made meanwhile belong to it for good."""
+    libc = ctypes.CDLL(None, use_errno=True)  # os.setns came with Python 3.12 only
+
+    def enter(namespace: int) -> None:
+        if libc.setns(namespace, CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), f"setns to {netns}")
+
+    with open("/proc/thread-self/ns/net") as before, open(NETNS_DIR / netns) as inside:
+        enter(inside.fileno())
+        try:
+            yield
+        finally:
+            enter(before.fileno())
 
 
 def host_number(address: str) -> int:

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lab's two package repositories, built once into the cache.
+
+local       a flat repository with Docker, containerd, runc and what they need, as the host's
+            distribution has them
+docker-ce   a stand-in for Docker's own repository, which a lab without the internet does not
+            reach: the same layout and package names, signed with a key of its own, but the
+            contents are the distribution's packages, repacked
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from tests.lab.machines import apt, guests
+from tests.lab.machines.host import locked, os_release, run, step
+
+PACKAGES = ["docker.io", "containerd", "runc"]
+KEY = "docker-ce/gpg"
+"""The public key of the docker-ce repository below the built tree: armored, as Docker's is."""
+
+# What the repacked packages contain beside each other, so they need each other by these names.
+RENAMED = {"docker.io", "docker-cli", "containerd", "runc"}
+
+
+def ensure(cache: Path, base: Path) -> Path:
+    """Return the directory with both repositories, for machines over the given base tree."""
+    recipe = Path(__file__).read_bytes()
+    tree = cache / "packages" / apt.fingerprint(recipe, base.name, guests.IMAGES)
+    with locked(cache / "packages.lock"):
+        if not tree.exists():
+            part = tree.with_name(tree.name + ".part")
+            for old in tree.parent.glob("*"):
+                shutil.rmtree(old)
+            with step("package repositories for the machines"):
+                debs = apt.download(PACKAGES, base / "var/lib/dpkg/status", part / "local")
+                _index_flat(part / "local")
+                _repack(debs, part / "docker-ce/pool")
+                _index_signed(part / "docker-ce")
+            part.rename(tree)
+    return tree
+
+
+def _index_flat(repository: Path) -> None:
+    _write_packages(repository, ".", repository / "Packages")
+    _write_release(repository, {})
+
+
+def _write_packages(top: Path, pool: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(run(["apt-ftparchive", "packages", pool], cwd=top).stdout)
+    run(["gzip", "-9kn", target])
+
+
+def _write_release(directory: Path, fields: dict[str, str]) -> None:
+    options = [f"-oAPT::FTPArchive::Release::{key}={value}" for key, value in fields.items()]
+    # Written only after the scan, or the file would list itself.
+    text = run(["apt-ftparchive", *options, "release", "."], cwd=directory).stdout
+    (directory / "Release").write_text(text)
+
+
+def _repack(debs: list[Path], pool: Path) -> None:
+    """Make docker-ce, docker-ce-cli and containerd.io of the distribution's packages."""
+    by_name = {deb.name.split("_")[0]: deb for deb in debs}
+    system = os_release()
+    suffix = f"~{system['ID']}.{system['VERSION_ID']}~{system['VERSION_CODENAME']}"
+    pool.mkdir(parents=True)
+    with tempfile.TemporaryDirectory(dir=pool.parent) as work:
+        engine, cli, runtime = Path(work, "engine"), Path(work, "cli"), Path(work, "runtime")
+        run(["dpkg-deb", "-R", by_name["docker.io"], engine])
+        if "docker-cli" in by_name:  # newer releases have the client apart
+            run(["dpkg-deb", "-x", by_name["docker-cli"], engine])
+        run(["dpkg-deb", "-R", by_name["containerd"], runtime])
+        run(["dpkg-deb", "-x", by_name["runc"], runtime])
+        (cli / "DEBIAN").mkdir(parents=True)
+        (cli / "usr/bin").mkdir(parents=True)
+        (engine / "usr/bin/docker").rename(cli / "usr/bin/docker")
+
+        docker = "5:" + _upstream(by_name["docker.io"]) + "-1" + suffix
+        containerd = _upstream(by_name["containerd"]) + "-1"
+        needs = ["containerd.io", "docker-ce-cli", *_needs(by_name["docker.io"])]
+        _control(engine, "docker-ce", docker, needs, replaces="docker.io")
+        _control(cli, "docker-ce-cli", docker, ["libc6"], replaces="docker.io")
+        needs = sorted({*_needs(by_name["containerd"]), *_needs(by_name["runc"])})
+        _control(runtime, "containerd.io", containerd, needs, replaces="containerd, runc")
+        for tree in (engine, cli, runtime):
+            run(["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "-b", tree, pool])
+
+
+def _field(deb: Path, name: str) -> str:
+    return run(["dpkg-deb", "-f", deb, name]).stdout.strip()
+
+
+def _upstream(deb: Path) -> str:
+    """The upstream version of a package: no epoch, no Debian revision."""
+    found = re.search(r"(?:\d+:)?([0-9.]*[0-9])", _field(deb, "Version"))
+    assert found, deb
+    return found.group(1)
+
+
+def _needs(deb: Path) -> list[str]:
+    wanted = [need.strip() for need in _field(deb, "Depends").split(",")]
+    return [need for need in wanted if need.split()[0] not in RENAMED]
+
+
+def _control(tree: Path, name: str, version: str, needs: list[str], replaces: str) -> None:
+    architecture = run(["dpkg", "--print-architecture"]).stdout.strip()
+    (tree / "DEBIAN/md5sums").unlink(missing_ok=True)
+    (tree / "DEBIAN/control").write_text(
+        f"Package: {name}\nVersion: {version}\nArchitecture: {architecture}\n"
+        "Maintainer: tacker_cir lab <lab@localhost>\nSection: admin\nPriority: optional\n"
+        f"Depends: {', '.join(needs)}\n"
+        f"Conflicts: {replaces}\nReplaces: {replaces}\nProvides: {replaces}\n"
+        "Description: the distribution's package under the name Docker Inc. uses\n"
+        " A stand-in of the tacker_cir lab.\n"
+    )
+
+
+def _index_signed(repository: Path) -> None:
+    """Write indexes for every codename that a guest may have, and sign them with a new key."""
+    codenames = {image.system.get("VERSION_CODENAME") for image in guests.IMAGES.values()}
+    architecture = run(["dpkg", "--print-architecture"]).stdout.strip()
+    with tempfile.TemporaryDirectory(prefix="lab-gpg-") as home:
+        gpg = ["gpg", "--homedir", home, "--batch", "--yes", "--quiet", "--pinentry-mode=loopback",
+               "--passphrase", ""]  # fmt: skip
+        try:
+            run([*gpg, "--quick-generate-key", "tacker_cir lab", "ed25519", "sign", "never"])
+            run([*gpg, "--armor", "--output", repository / "gpg", "--export"])
+            for codename in sorted(codenames - {None}):
+                dist = repository / "dists" / codename
+                _write_packages(
+                    repository, "pool", dist / f"stable/binary-{architecture}/Packages"
+                )
+                _write_release(dist, {
+                    "Origin": "Docker", "Label": "stand-in of the tacker_cir lab",
+                    "Suite": codename, "Codename": codename, "Components": "stable",
+                    "Architectures": architecture,
+                })  # fmt: skip
+                release = dist / "Release"
+                run([*gpg, "--clearsign", "--output", dist / "InRelease", release])
+                run([*gpg, "--armor", "--detach-sign", "--output", f"{release}.gpg", release])
+        finally:
+            run(["gpgconf", "--homedir", home, "--kill", "all"], check=False)

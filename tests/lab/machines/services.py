@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lab's services: package server, registry mirror, HTTP proxy.
+
+Each is one process of the host in the cgroup NETNS/services/NAME, by which it is found and
+ended; its settings and its output (NAME.log) are in the run directory. The two daemons are
+Debian's binaries, unpacked in the cache and not installed: a host's boot never starts them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.lab.machines import apt, cgroups, mirror, network
+from tests.lab.machines.base import GATEWAY
+from tests.lab.machines.guests import MIRROR
+from tests.lab.machines.host import REPOSITORY, LabError, run, wait_for
+
+START_SECONDS = 20
+PROXY_PORT = 3128
+PROXY_USER = "proxyuser"
+
+PROXY_SETTINGS = """\
+Port {port}
+Listen {address}
+Timeout 600
+MaxClients 100
+LogLevel Connect
+Allow {network}
+BasicAuth {user} {password}
+DefaultErrorFile "{errors}/default.html"
+ErrorFile 407 "{errors}/default.html"
+DisableViaHeader Yes
+"""
+
+
+def start(
+    cache: Path, run_dir: Path, netns: str, repositories: Path, proxy_password: str | None
+) -> None:
+    """Start those services that do not run yet with these settings, and wait for them to listen.
+
+    :param proxy_password: None keeps that of a proxy that runs, or makes a random one.
+    """
+    _start_package_server(cache, run_dir, netns, repositories)
+    _start_mirror(cache, run_dir, netns)
+    _start_proxy(cache, run_dir, netns, proxy_password)
+
+
+def proxy_url(run_dir: Path) -> str:
+    """Address of the lab's HTTP proxy with user and password in it."""
+    password = (run_dir / "proxy.password").read_text()
+    return f"http://{PROXY_USER}:{password}@{GATEWAY}:{PROXY_PORT}"
+
+
+def _start_package_server(cache: Path, run_dir: Path, netns: str, repositories: Path) -> None:
+    settings = json.dumps({
+        "netns": netns, "address": GATEWAY, "port": 80,
+        "top": str(repositories), "cache": str(cache / "mirror"),
+        "sources": [uri for uri, _, _ in apt.distribution_sources()],
+    })  # fmt: skip
+    path = run_dir / "apt.conf"
+    argv = [sys.executable, "-m", "tests.lab.machines.packages_server", str(path)]
+    _start(run_dir, netns, "apt", argv, 80, settings)
+
+
+def _start_mirror(cache: Path, run_dir: Path, netns: str) -> None:
+    binary = apt.unpack("docker-registry", cache) / "usr/bin/docker-registry"
+    path = run_dir / "mirror.conf"
+    argv = [*network.inside(netns), str(binary), "serve", str(path)]
+    port = int(MIRROR.rpartition(":")[2])
+    _start(run_dir, netns, "mirror", argv, port, mirror.settings(cache))
+    mirror.fill(cache, netns)
+
+
+def _start_proxy(cache: Path, run_dir: Path, netns: str, password: str | None) -> None:
+    tree = apt.unpack("tinyproxy-bin", cache)
+    kept = run_dir / "proxy.password"
+    if password is None:
+        password = kept.read_text() if kept.exists() else secrets.token_hex(12)
+    _write_private(kept, password)
+    path = run_dir / "proxy.conf"
+    settings = PROXY_SETTINGS.format(
+        port=PROXY_PORT, address=GATEWAY, network=network.NETWORK, user=PROXY_USER,
+        password=password, errors=tree / "usr/share/tinyproxy",
+    )  # fmt: skip
+    argv = [*network.inside(netns), str(tree / "usr/bin/tinyproxy"), "-d", "-c", str(path)]
+    _start(run_dir, netns, "proxy", argv, PROXY_PORT, settings)
+
+
+def _start(
+    run_dir: Path, netns: str, name: str, argv: Sequence[str], port: int, settings: str
+) -> None:
+    """Run a service that reads its settings from NAME.conf, unless it does so already."""
+    group = f"{netns}/services/{name}"
+    conf, log_path = run_dir / f"{name}.conf", run_dir / f"{name}.log"
+    if cgroups.pids(group) and conf.read_text() == settings:
+        return
+    cgroups.kill(group)
+    _write_private(conf, settings)
+    tracking = cgroups.create(group)[0]
+    with open(log_path, "a") as log:
+        # Into the cgroup first, then fork: when this returns, the service is known by its group.
+        subprocess.run(
+            ["sh", "-c", 'echo $$ > "$0"; exec setsid --fork "$@"', tracking / "cgroup.procs",
+             *argv],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True, cwd=REPOSITORY,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        )  # fmt: skip
+
+    def listens_or_ended() -> bool:
+        listed = run([*network.inside(netns), "ss", "-Hltn", "sport", "=", f":{port}"]).stdout
+        return bool(listed) or not cgroups.pids(group)
+
+    wait_for(listens_or_ended, f"start of service {name}", START_SECONDS)
+    if not cgroups.pids(group):
+        raise LabError(f"service {name} ended at once: {log_path.read_text()[-2000:]}")
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.touch(0o600)
+    path.write_text(text)
