@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 
 from tacker_cir.csar.archive import CsarError
@@ -14,8 +15,11 @@ DRIVER_GROUP = "tacker.tacker.mgmt.drivers"
 #: ETSI GS NFV-SOL 001 V2.6.1 type definitions that the VNFDs import.
 SOL001_FILES = ("etsi_nfv_sol001_common_types.yaml", "etsi_nfv_sol001_vnfd_types.yaml")
 
-# python-tackerclient installs these files as data of its tests.
-_CLIENT_DIRECTORY = "tests/unit/osc/v1/fixture_data/sample_vnf_package/Definitions"
+# Packages that install these files as data of their tests, and where.
+_SHIPPED = (
+    ("tackerclient", "tests/unit/osc/v1/fixture_data/sample_vnf_package/Definitions"),
+    ("tacker", "tests/unit/vnfm/infra_drivers/openstack/data/etsi_nfv"),
+)
 
 
 def samples_dir() -> Path:
@@ -67,23 +71,26 @@ def installed_driver(name: str) -> Path:
 def sol001_definitions(directory: Path | None = None) -> dict[str, Path]:
     """Return ETSI's type definition files by name.
 
-    :param directory: where they are; by default those that python-tackerclient installs
+    :param directory: where they are; by default those that python-tackerclient, else tacker,
+        installs with its tests
     :raises CsarError: not both files are there
     """
-    if directory is None:
-        spec = importlib.util.find_spec("tackerclient")
-        roots = [Path(p) for p in (spec.submodule_search_locations or ())] if spec else []
-        directories = [root / _CLIENT_DIRECTORY for root in roots]
-    else:
-        directories = [Path(directory)]
+    directories = [Path(directory)] if directory is not None else list(_shipped_directories())
     for candidate in directories:
         files = {name: candidate / name for name in SOL001_FILES}
         if all(path.is_file() for path in files.values()):
             return files
-    where = " or ".join(map(str, directories)) or "python-tackerclient, which is not installed"
+    where = " and ".join(map(str, directories)) or "python-tackerclient, which is not installed"
     raise CsarError(
         f"the ETSI SOL001 2.6.1 type definitions {' and '.join(SOL001_FILES)} were not found; "
         f"looked in {where}. To do: pip install python-tackerclient, or get both files from "
         "https://forge.etsi.org/rep/nfv/SOL001 (tag v2.6.1) and name their directory with "
         "--sol001-definitions"
     )
+
+
+def _shipped_directories() -> Iterator[Path]:
+    for package, directory in _SHIPPED:
+        spec = importlib.util.find_spec(package)
+        for root in (spec.submodule_search_locations or ()) if spec else ():
+            yield Path(root) / directory

@@ -53,15 +53,17 @@ def _error(where: str, message: object) -> Finding:
 def _findings(reader: Reader) -> Iterator[Finding]:
     for name, problem in reader.unsafe():
         yield _error(name, problem)
+    where = TOSCA_META
     try:
         meta = reader.text(TOSCA_META)
         if meta is None:
             yield _error(TOSCA_META, "is missing; the package cannot be read any further")
             return
         yield from _check_hashes(reader, meta)
-        vnfd = read_vnfd(entry_definitions(meta), reader.text)
+        where = entry_definitions(meta)
+        vnfd = read_vnfd(where, reader.text)
     except CsarError as error:
-        yield _error(TOSCA_META, error)
+        yield _error(where, error)
         return
     yield from _check_imports(vnfd)
     yield from _check_flavours(vnfd)
