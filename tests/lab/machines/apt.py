@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.lab.machines.host import CACHE, LabError, locked, os_release, run, say, step
+from tests.lab.machines.host import CACHE, LabError, build_once, locked, os_release, run, say, step
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_TEXT = "#!/bin/sh\n# tacker_cir lab: nothing starts while it installs packages\nexit 101\n"
@@ -26,8 +26,9 @@ LOCK = Path("/run/lock/tacker-cir-lab-apt")
 
 def missing(packages: Sequence[str]) -> list[str]:
     """Those of the packages that the host has not installed."""
-    asked = run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *packages],
-                check=False)
+    asked = run(
+        ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *packages], check=False
+    )
     installed = {
         line.split()[0] for line in asked.stdout.splitlines() if line.endswith(" installed")
     }
@@ -45,7 +46,8 @@ def ensure(packages: Sequence[str]) -> None:
     if os.geteuid() != 0:
         raise LabError(f"root is needed to install: {' '.join(absent)}")
     with locked(LOCK), step(f"apt-get install {' '.join(absent)}"), no_services():
-        _with_fresh_lists([*APT_GET, "install", "--no-install-recommends", *absent])
+        argv = [*APT_GET, "install", "--no-install-recommends", *absent]
+        _with_fresh_lists(argv, finish=True)  # stopped midway, dpkg would need repair
 
 
 @contextlib.contextmanager
@@ -69,18 +71,15 @@ def unpack(package: str, cache: Path = CACHE) -> Path:
 
     Dependencies are the caller's matter: the lab's daemons need the C library only.
     """
-    tree = cache / "unpacked" / f"{package}-{os_release()['VERSION_ID']}"
-    with locked(cache / "unpacked.lock"):
-        if not tree.exists():
-            part = tree.with_name(tree.name + ".part")
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir(parents=True)
-            _with_fresh_lists(["apt-get", "-q", "download", package], cwd=part)
-            (deb,) = part.glob("*.deb")
-            run(["dpkg-deb", "-x", deb, part / "tree"])
-            (part / "tree").rename(tree)
-            shutil.rmtree(part)
-    return tree
+
+    def build(tree: Path) -> None:
+        tree.mkdir()
+        _with_fresh_lists(["apt-get", "-q", "download", package], cwd=tree)
+        (deb,) = tree.glob("*.deb")
+        run(["dpkg-deb", "-x", deb, tree])
+
+    tree = cache / "unpacked" / package / os_release()["VERSION_ID"]
+    return build_once(tree, f"download of {package}", build)
 
 
 def download(packages: Sequence[str], status: Path, into: Path) -> list[Path]:
@@ -90,11 +89,21 @@ def download(packages: Sequence[str], status: Path, into: Path) -> list[Path]:
     :returns: the .deb files, without recommended packages.
     """
     (into / "partial").mkdir(parents=True, exist_ok=True)
-    _with_fresh_lists([
-        *APT_GET, "install", "--download-only", "--no-install-recommends",
-        "-o", f"Dir::State::status={status}", "-o", f"Dir::Cache::archives={into}",
-        "-o", "APT::Keep-Downloaded-Packages=true", *packages,
-    ])
+    _with_fresh_lists(
+        [
+            *APT_GET,
+            "install",
+            "--download-only",
+            "--no-install-recommends",
+            "-o",
+            f"Dir::State::status={status}",
+            "-o",
+            f"Dir::Cache::archives={into}",
+            "-o",
+            "APT::Keep-Downloaded-Packages=true",
+            *packages,
+        ]
+    )
     shutil.rmtree(into / "partial")
     (into / "lock").unlink(missing_ok=True)
     return sorted(into.glob("*.deb"))
@@ -139,10 +148,10 @@ def fingerprint(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
-def _with_fresh_lists(argv: list[str], cwd: Path | None = None) -> None:
+def _with_fresh_lists(argv: list[str], cwd: Path | None = None, finish: bool = False) -> None:
     # Package lists may be missing or older than the mirror: only the attempt itself shows it.
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    if run(argv, check=False, env=env, cwd=cwd).returncode != 0:
+    if run(argv, check=False, env=env, cwd=cwd, finish=finish).returncode != 0:
         say("apt-get update: the package lists are missing or out of date")
         run([*APT_GET, "update"], env=env)
-        run(argv, env=env, cwd=cwd)
+        run(argv, env=env, cwd=cwd, finish=finish)

@@ -10,27 +10,58 @@ import shutil
 from pathlib import Path
 
 from tests.lab.machines import apt
-from tests.lab.machines.host import locked, os_release, run, step
+from tests.lab.machines.host import build_once, os_release, run
 
 GATEWAY = "198.51.100.1"
 """The lab's end of the bridge; package server, registry mirror and proxy listen here."""
 
-HOST_PACKAGES = ["mmdebstrap", "systemd-container", "iproute2", "openssh-client", "apt-utils",
-                 "gnupg", "iptables"]
+HOST_PACKAGES = [
+    "mmdebstrap",
+    "systemd-container",
+    "iproute2",
+    "openssh-client",
+    "apt-utils",
+    "gnupg",
+    "iptables",
+]
 
 GUEST_PACKAGES = [
-    "systemd", "systemd-sysv", "dbus", "udev", "libpam-systemd", "openssh-server", "sudo",
-    "iproute2", "iputils-ping", "netbase", "procps", "kmod", "iptables", "apparmor",
-    "ca-certificates", "curl", "lsb-release", "python3-minimal",
-]  # fmt: skip
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "udev",
+    "libpam-systemd",
+    "openssh-server",
+    "sudo",
+    "iproute2",
+    "iputils-ping",
+    "netbase",
+    "procps",
+    "kmod",
+    "iptables",
+    "apparmor",
+    "ca-certificates",
+    "curl",
+    "lsb-release",
+    "python3-minimal",
+]
 
 # Nothing in a machine of the lab needs these, and each costs boot time or asks for hardware.
 MASKED = [
-    "systemd-resolved.service", "systemd-networkd.service", "systemd-timesyncd.service",
-    "systemd-udevd.service", "systemd-udev-trigger.service", "systemd-udevd-control.socket",
-    "systemd-udevd-kernel.socket", "apt-daily.timer", "apt-daily-upgrade.timer",
-    "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer", "systemd-firstboot.service",
-]  # fmt: skip
+    "systemd-resolved.service",
+    "systemd-networkd.service",
+    "systemd-timesyncd.service",
+    "systemd-udevd.service",
+    "systemd-udev-trigger.service",
+    "systemd-udevd-control.socket",
+    "systemd-udevd-kernel.socket",
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "systemd-firstboot.service",
+]
 
 # nspawn hands version 1 hierarchies over read-only; Docker needs to write there.
 # The options matter: "remount,rw" without "bind" exits 0 and changes nothing.
@@ -55,29 +86,32 @@ def ensure(cache: Path) -> Path:
     """Return the base tree of today's recipe, building it first if the cache has it not."""
     sources = apt.distribution_sources()
     recipe = Path(__file__).read_bytes()
-    tree = cache / "base" / apt.fingerprint(recipe, sources, apt.valid_until_is_checked())
-    with locked(cache / "base.lock"):
-        if not tree.exists():
-            part = tree.with_name(tree.name + ".part")
-            shutil.rmtree(part, ignore_errors=True)
-            part.parent.mkdir(parents=True, exist_ok=True)
-            with step("base tree of the machines, by mmdebstrap"):
-                _bootstrap(part, sources)
-                _customise(part, sources)
-            part.rename(tree)
-            _prune(tree)
-    return tree
+    name = apt.fingerprint(recipe, sources, apt.valid_until_is_checked())
+
+    def build(tree: Path) -> None:
+        _bootstrap(tree, sources)
+        _customise(tree, sources)
+
+    return build_once(cache / "base" / name, "base tree of the machines, by mmdebstrap", build)
 
 
 def _bootstrap(tree: Path, sources: list[tuple[str, str, list[str]]]) -> None:
     lines = [f"deb {uri} {suite} {' '.join(parts)}" for uri, suite, parts in sources]
     run(
-        ["mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
-         "--include=" + ",".join(GUEST_PACKAGES), "--dpkgopt=force-unsafe-io",
-         f"--aptopt={_valid_until()}",
-         os_release()["VERSION_CODENAME"], tree, "-"],
+        [
+            "mmdebstrap",
+            "--mode=root",
+            "--variant=minbase",
+            "--format=directory",
+            "--include=" + ",".join(GUEST_PACKAGES),
+            "--dpkgopt=force-unsafe-io",
+            f"--aptopt={_valid_until()}",
+            os_release()["VERSION_CODENAME"],
+            tree,
+            "-",
+        ],
         stdin="\n".join(lines) + "\n",
-    )  # fmt: skip
+    )
 
 
 def _customise(tree: Path, sources: list[tuple[str, str, list[str]]]) -> None:
@@ -123,12 +157,3 @@ def _valid_until() -> str:
 def _write(tree: Path, path: str, text: str, mode: int = 0o644) -> None:
     (tree / path).write_text(text)
     (tree / path).chmod(mode)
-
-
-def _prune(newest: Path) -> None:
-    """Drop trees of older recipes, unless a machine of some lab still lies over one."""
-    machines = newest.parent.parent / "machines"
-    used = {spec.read_text().strip() for spec in machines.glob("*/*/base")}
-    for tree in newest.parent.iterdir():
-        if tree != newest and str(tree) not in used:
-            shutil.rmtree(tree)

@@ -35,22 +35,35 @@ class Image:
 
 
 def _ubuntu(version: str, codename: str) -> Image:
-    return Image({
-        "NAME": "Ubuntu", "ID": "ubuntu", "ID_LIKE": "debian", "VERSION_ID": version,
-        "VERSION_CODENAME": codename, "UBUNTU_CODENAME": codename,
-        "PRETTY_NAME": f"Ubuntu {version} LTS",
-    })  # fmt: skip
+    return Image(
+        {
+            "NAME": "Ubuntu",
+            "ID": "ubuntu",
+            "ID_LIKE": "debian",
+            "VERSION_ID": version,
+            "VERSION_CODENAME": codename,
+            "UBUNTU_CODENAME": codename,
+            "PRETTY_NAME": f"Ubuntu {version} LTS",
+        }
+    )
 
 
 def _debian(version: str, codename: str) -> dict[str, str]:
     return {
-        "NAME": "Debian GNU/Linux", "ID": "debian", "VERSION_ID": version,
-        "VERSION_CODENAME": codename, "PRETTY_NAME": f"Debian GNU/Linux {version} ({codename})",
-    }  # fmt: skip
+        "NAME": "Debian GNU/Linux",
+        "ID": "debian",
+        "VERSION_ID": version,
+        "VERSION_CODENAME": codename,
+        "PRETTY_NAME": f"Debian GNU/Linux {version} ({codename})",
+    }
 
 
-_FEDORA = {"NAME": "Fedora Linux", "ID": "fedora", "VERSION_ID": "40",
-           "PRETTY_NAME": "Fedora Linux 40 (Cloud Edition)"}  # fmt: skip
+_FEDORA = {
+    "NAME": "Fedora Linux",
+    "ID": "fedora",
+    "VERSION_ID": "40",
+    "PRETTY_NAME": "Fedora Linux 40 (Cloud Edition)",
+}
 
 _MIRROR_JSON = json.dumps({"registry-mirrors": [f"http://{MIRROR}"]}, indent=2) + "\n"
 
@@ -85,20 +98,24 @@ IMAGES = {
     "debian-12-sudo-password": Image(
         _BOOKWORM, {"/etc/sudoers.d/90-ubuntu": File("ubuntu ALL=(ALL) ALL\n", 0o440)}
     ),
-    "debian-12-late": Image(_BOOKWORM, {
-        "/etc/systemd/system/ssh.service.d/late.conf": File(_LATE_SSHD),
-        "/usr/local/sbin/unattended-upgrade": File(_LOCK_HOLDER, 0o755),
-        "/etc/systemd/system/unattended-upgrades.service": File(_LOCK_UNIT),
-        # Stands for the enabling link that `systemctl enable` would make.
-        "/etc/systemd/system/ssh.service.d/after-upgrades.conf":
-            File("[Unit]\nWants=unattended-upgrades.service\n"),
-    }),
+    "debian-12-late": Image(
+        _BOOKWORM,
+        {
+            "/etc/systemd/system/ssh.service.d/late.conf": File(_LATE_SSHD),
+            "/usr/local/sbin/unattended-upgrade": File(_LOCK_HOLDER, 0o755),
+            "/etc/systemd/system/unattended-upgrades.service": File(_LOCK_UNIT),
+            # Stands for the enabling link that `systemctl enable` would make.
+            "/etc/systemd/system/ssh.service.d/after-upgrades.conf": File(
+                "[Unit]\nWants=unattended-upgrades.service\n"
+            ),
+        },
+    ),
     "debian-11": Image(_debian("11", "bullseye")),
     "ubuntu-20.04": _ubuntu("20.04", "focal"),
     "ubuntu-22.04": _ubuntu("22.04", "jammy"),
     "ubuntu-24.04": _ubuntu("24.04", "noble"),
     "fedora-40": Image(_FEDORA),
-}  # fmt: skip
+}
 
 
 def files(image: str, base: Path) -> dict[str, File]:
@@ -118,6 +135,6 @@ def files(image: str, base: Path) -> dict[str, File]:
             f"DISTRIB_ID={chosen.system['NAME'].split()[0]}\n"
             f"DISTRIB_RELEASE={chosen.system['VERSION_ID']}\n"
             f"DISTRIB_CODENAME={chosen.system.get('VERSION_CODENAME', '')}\n"
-            f"DISTRIB_DESCRIPTION=\"{chosen.system['PRETTY_NAME']}\"\n"
+            f'DISTRIB_DESCRIPTION="{chosen.system["PRETTY_NAME"]}"\n'
         )
     return made

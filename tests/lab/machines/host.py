@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -49,19 +50,37 @@ def run(
     stdin: str | None = None,
     env: dict[str, str] | None = None,
     cwd: Path | None = None,
+    finish: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of the host and keep what it printed.
 
+    :param finish: when we are interrupted, let the command come to its end all the same.
     :raises LabError: when check is set and the command fails; with the end of its output.
     """
-    # Without a given text the command must not read the caller's terminal.
-    source = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
-    result = subprocess.run(argv, capture_output=True, text=True, env=env, cwd=cwd, **source)
-    if check and result.returncode != 0:
-        tail = (result.stdout + result.stderr).strip()[-2000:]
-        command = shlex.join(os.fspath(word) for word in argv)
-        raise LabError(f"exit {result.returncode}: {command}\n{tail}")
-    return result
+    process = subprocess.Popen(
+        argv,
+        # Without a given text the command must not read the caller's terminal.
+        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+        cwd=cwd,
+        start_new_session=finish,  # out of reach of the terminal's Ctrl-C
+    )
+    command = shlex.join(os.fspath(word) for word in argv)
+    try:
+        out, err = process.communicate(stdin)
+    except BaseException:
+        say(f"interrupted; waiting for the end of: {command}")
+        if not finish:
+            process.terminate()  # not kill: it has children and mounts of its own to end
+        process.communicate()
+        raise
+    if check and process.returncode != 0:
+        tail = (out + err).strip()[-2000:]
+        raise LabError(f"exit {process.returncode}: {command}\n{tail}")
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def wait_for(probe: Callable[[], T | None], what: str, seconds: float, every: float = 0.05) -> T:
@@ -86,6 +105,37 @@ def locked(path: Path, shared: bool = False) -> Iterator[None]:
     with open(path, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
+
+
+def build_once(target: Path, what: str, build: Callable[[Path], object]) -> Path:
+    """Return a directory or file of the cache, building it if it is not there.
+
+    It appears complete or not at all. Siblings, made from older recipes, go when nobody asked
+    for them in two days: no lab lasts that long, so none is in use.
+
+    :param build: makes it at the path that it is given.
+    """
+    with locked(target.parent.with_name(target.parent.name + ".lock")):
+        if not target.exists():
+            part = target.with_name(target.name + ".part")
+            remove(part)
+            part.parent.mkdir(parents=True, exist_ok=True)
+            with step(what):
+                build(part)
+            part.rename(target)
+        os.utime(target)
+        for sibling in target.parent.iterdir():
+            if sibling.stat().st_mtime < time.time() - 2 * 86400:
+                remove(sibling)
+    return target
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a directory with all in it; one that is not there is no error."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def os_release(root: Path = Path("/")) -> dict[str, str]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tests.lab.machines import apt
-from tests.lab.machines.host import CACHE, locked, run, say
+from tests.lab.machines.host import CACHE, build_once, run
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -67,18 +67,21 @@ def write_image(
     with tempfile.TemporaryFile(dir=path.parent) as layer:
         _write_layer(layer, files)
         diff_id = _digest(layer)
-        document = json.dumps({
-            "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
-            "config": dict(config or {}),
-            "created": "1970-01-01T00:00:00Z",
-            "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "tacker_cir lab"}],
-            "os": "linux",
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff_id}"]},
-        }, sort_keys=True).encode()  # fmt: skip
+        document = json.dumps(
+            {
+                "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
+                "config": dict(config or {}),
+                "created": "1970-01-01T00:00:00Z",
+                "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "tacker_cir lab"}],
+                "os": "linux",
+                "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff_id}"]},
+            },
+            sort_keys=True,
+        ).encode()
         image_id = hashlib.sha256(document).hexdigest()
-        manifest = json.dumps([
-            {"Config": f"{image_id}.json", "RepoTags": [tag], "Layers": [f"{diff_id}/layer.tar"]}
-        ]).encode()  # fmt: skip
+        manifest = json.dumps(
+            [{"Config": f"{image_id}.json", "RepoTags": [tag], "Layers": [f"{diff_id}/layer.tar"]}]
+        ).encode()
         with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
             _add(archive, f"{image_id}.json", document)
             _add_directory(archive, diff_id)
@@ -125,18 +128,12 @@ def write_registry_image(path: Path, tag: str = "registry:latest", cache: Path =
 
 def registry_image(cache: Path = CACHE) -> Path:
     """Return the archive of registry:latest, kept in the cache."""
-    recipe = apt.fingerprint(Path(__file__).read_bytes())
-    archive = cache / "images" / f"registry-{recipe}.tar"
-    with locked(cache / "images.lock"):
-        if not archive.exists():
-            archive.parent.mkdir(parents=True, exist_ok=True)
-            for old in archive.parent.glob("registry-*"):
-                old.unlink()
-            say("registry:latest: an image of Debian's docker-registry")
-            part = archive.with_name(archive.name + ".part")
-            write_registry_image(part, cache=cache)
-            part.rename(archive)
-    return archive
+    name = f"registry-{apt.fingerprint(Path(__file__).read_bytes())}.tar"
+    return build_once(
+        cache / "images" / name,
+        "registry:latest, an image of Debian's docker-registry",
+        lambda path: write_registry_image(path, cache=cache),
+    )
 
 
 def _write_layer(layer: BinaryIO, files: Mapping[str, Entry]) -> None:

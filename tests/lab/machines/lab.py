@@ -95,9 +95,12 @@ class MachineLab:
         :raises subprocess.CalledProcessError: when check is set and it fails.
         """
         return subprocess.run(
-            self._machine(name).enter(argv), check=check, capture_output=True, text=True,
+            self._machine(name).enter(argv),
+            check=check,
+            capture_output=True,
+            text=True,
             stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        )
 
     def shell(self, name: str, argv: Sequence[str] = ("bash", "-l")) -> int:
         """Run an interactive command inside a machine as root; its exit status is returned."""

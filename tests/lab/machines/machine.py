@@ -105,9 +105,24 @@ class Machine:
         if leader is None:
             raise LabError(f"machine {self.name} does not run")
         path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        return ["nsenter", f"--target={leader}", "--mount", "--uts", "--ipc", "--net", "--pid",
-                "--cgroup", "--wd=/", "--", "env", "-i", f"PATH={path}", "HOME=/root",
-                "LANG=C.UTF-8", *argv]  # fmt: skip
+        return [
+            "nsenter",
+            f"--target={leader}",
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--net",
+            "--pid",
+            "--cgroup",
+            "--wd=/",
+            "--",
+            "env",
+            "-i",
+            f"PATH={path}",
+            "HOME=/root",
+            "LANG=C.UTF-8",
+            *argv,
+        ]
 
     def _ended(self) -> bool:
         return (self.state_dir / "ended").exists()
@@ -119,7 +134,6 @@ class Machine:
         (self.disk / "upper").chmod(0o755)
         (self.disk / "docker").chmod(0o710)
         (self.disk / "containerd").chmod(0o711)
-        (self.disk / "base").write_text(f"{base}\n")
         for path, file in files.items():
             _put(base, self.disk / "upper", path.lstrip("/"), file)
         (self.state_dir / "root").mkdir(parents=True)
@@ -131,20 +145,38 @@ class Machine:
         launcher = cgroups.create(f"{self.group}/launcher")[0]
         environment = {
             "PATH": os.environ["PATH"],
-            "NAME": self.name, "NETNS": self.netns, "BASE": str(base),
-            "STATE": str(self.state_dir), "DISK": str(self.disk),
-            "LAUNCHER_CGROUP": str(launcher), "GUEST_CGROUPS": " ".join(map(str, guest)),
-            "ADDRESS": f"{address}/{network.NETWORK.prefixlen}", "GATEWAY": GATEWAY,
+            "NAME": self.name,
+            "NETNS": self.netns,
+            "BASE": str(base),
+            "STATE": str(self.state_dir),
+            "DISK": str(self.disk),
+            "LAUNCHER_CGROUP": str(launcher),
+            "GUEST_CGROUPS": " ".join(map(str, guest)),
+            "ADDRESS": f"{address}/{network.NETWORK.prefixlen}",
+            "GATEWAY": GATEWAY,
             # The port keeps its hardware address when another machine takes over its address.
-            "PORT": f"vm{number}", "MAC": f"02:00:c6:33:64:{number:02x}",
-        }  # fmt: skip
+            "PORT": f"vm{number}",
+            "MAC": f"02:00:c6:33:64:{number:02x}",
+        }
         with open(self.state_dir / "launcher.log", "w") as log:
             # --fork: the launcher is init's child, not ours, and outlives us.
             subprocess.run(
-                ["setsid", "--fork", "unshare", "--mount", "--net", "--propagation=slave", "sh",
-                 LAUNCHER],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, check=True,
-            )  # fmt: skip
+                [
+                    "setsid",
+                    "--fork",
+                    "unshare",
+                    "--mount",
+                    "--net",
+                    "--propagation=slave",
+                    "sh",
+                    LAUNCHER,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                check=True,
+            )
         wait_for(lambda: self.leader() or self._ended(), f"start of {self.name}", START_SECONDS)
         if self._ended():
             tail = (self.state_dir / "launcher.log").read_text()[-2000:].strip()

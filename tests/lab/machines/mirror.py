@@ -26,12 +26,14 @@ LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 def settings(cache: Path) -> str:
     """The registry's configuration file (JSON, which is YAML too)."""
-    return json.dumps({
-        "version": "0.1",
-        "log": {"level": "info"},
-        "storage": {"filesystem": {"rootdirectory": str(cache / "registry-mirror")}},
-        "http": {"addr": MIRROR},
-    })  # fmt: skip
+    return json.dumps(
+        {
+            "version": "0.1",
+            "log": {"level": "info"},
+            "storage": {"filesystem": {"rootdirectory": str(cache / "registry-mirror")}},
+            "http": {"addr": MIRROR},
+        }
+    )
 
 
 def fill(cache: Path, netns: str) -> None:
@@ -60,11 +62,14 @@ def push(archive: Path, reference: str, netns: str, registry: str = MIRROR) -> N
             return  # the config names the layers: the same config is the same image
         say(f"push {reference} to the registry {registry}")
         layers = [gzip.compress(content(name), 6, mtime=0) for name in image["Layers"]]
-    manifest = json.dumps({
-        "schemaVersion": 2, "mediaType": MANIFEST_TYPE,
-        "config": _descriptor(CONFIG_TYPE, config),
-        "layers": [_descriptor(LAYER_TYPE, layer) for layer in layers],
-    }).encode()  # fmt: skip
+    manifest = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "config": _descriptor(CONFIG_TYPE, config),
+            "layers": [_descriptor(LAYER_TYPE, layer) for layer in layers],
+        }
+    ).encode()
     for blob in (config, *layers):
         client.put_blob(blob)
     client.put(f"/manifests/{tag}", manifest, MANIFEST_TYPE)

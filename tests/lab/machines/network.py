@@ -22,9 +22,20 @@ NETNS_DIR = Path("/run/netns")
 CLONE_NEWNET = 0x40000000
 
 # Kernel modules that bridges and Docker need; a host has them loaded, built in, or as files.
-MODULES = ["bridge", "veth", "overlay", "br_netfilter", "ip_tables", "iptable_nat",
-           "iptable_filter", "nf_nat", "nf_conntrack_netlink", "xt_conntrack", "xt_MASQUERADE",
-           "xt_addrtype"]  # fmt: skip
+MODULES = [
+    "bridge",
+    "veth",
+    "overlay",
+    "br_netfilter",
+    "ip_tables",
+    "iptable_nat",
+    "iptable_filter",
+    "nf_nat",
+    "nf_conntrack_netlink",
+    "xt_conntrack",
+    "xt_MASQUERADE",
+    "xt_addrtype",
+]
 
 
 def up(netns: str) -> None:

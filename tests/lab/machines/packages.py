@@ -11,12 +11,11 @@ docker-ce   a stand-in for Docker's own repository, which a lab without the inte
 from __future__ import annotations
 
 import re
-import shutil
 import tempfile
 from pathlib import Path
 
 from tests.lab.machines import apt, guests
-from tests.lab.machines.host import locked, os_release, run, step
+from tests.lab.machines.host import build_once, os_release, run
 
 PACKAGES = ["docker.io", "containerd", "runc"]
 KEY = "docker-ce/gpg"
@@ -29,19 +28,15 @@ RENAMED = {"docker.io", "docker-cli", "containerd", "runc"}
 def ensure(cache: Path, base: Path) -> Path:
     """Return the directory with both repositories, for machines over the given base tree."""
     recipe = Path(__file__).read_bytes()
-    tree = cache / "packages" / apt.fingerprint(recipe, base.name, guests.IMAGES)
-    with locked(cache / "packages.lock"):
-        if not tree.exists():
-            part = tree.with_name(tree.name + ".part")
-            for old in tree.parent.glob("*"):
-                shutil.rmtree(old)
-            with step("package repositories for the machines"):
-                debs = apt.download(PACKAGES, base / "var/lib/dpkg/status", part / "local")
-                _index_flat(part / "local")
-                _repack(debs, part / "docker-ce/pool")
-                _index_signed(part / "docker-ce")
-            part.rename(tree)
-    return tree
+    name = apt.fingerprint(recipe, base.name, _codenames())
+
+    def build(tree: Path) -> None:
+        debs = apt.download(PACKAGES, base / "var/lib/dpkg/status", tree / "local")
+        _index_flat(tree / "local")
+        _repack(debs, tree / "docker-ce/pool")
+        _index_signed(tree / "docker-ce")
+
+    return build_once(cache / "packages" / name, "package repositories for the machines", build)
 
 
 def _index_flat(repository: Path) -> None:
@@ -82,10 +77,10 @@ def _repack(debs: list[Path], pool: Path) -> None:
         docker = "5:" + _upstream(by_name["docker.io"]) + "-1" + suffix
         containerd = _upstream(by_name["containerd"]) + "-1"
         needs = ["containerd.io", "docker-ce-cli", *_needs(by_name["docker.io"])]
-        _control(engine, "docker-ce", docker, needs, replaces="docker.io")
-        _control(cli, "docker-ce-cli", docker, ["libc6"], replaces="docker.io")
+        _control(engine, "docker-ce", docker, needs, "docker.io")
+        _control(cli, "docker-ce-cli", docker, ["libc6"], "docker.io")
         needs = sorted({*_needs(by_name["containerd"]), *_needs(by_name["runc"])})
-        _control(runtime, "containerd.io", containerd, needs, replaces="containerd, runc")
+        _control(runtime, "containerd.io", containerd, needs, "containerd, runc")
         for tree in (engine, cli, runtime):
             run(["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "-b", tree, pool])
 
@@ -106,39 +101,57 @@ def _needs(deb: Path) -> list[str]:
     return [need for need in wanted if need.split()[0] not in RENAMED]
 
 
-def _control(tree: Path, name: str, version: str, needs: list[str], replaces: str) -> None:
+def _control(tree: Path, name: str, version: str, needs: list[str], instead_of: str) -> None:
     architecture = run(["dpkg", "--print-architecture"]).stdout.strip()
     (tree / "DEBIAN/md5sums").unlink(missing_ok=True)
     (tree / "DEBIAN/control").write_text(
         f"Package: {name}\nVersion: {version}\nArchitecture: {architecture}\n"
         "Maintainer: tacker_cir lab <lab@localhost>\nSection: admin\nPriority: optional\n"
         f"Depends: {', '.join(needs)}\n"
-        f"Conflicts: {replaces}\nReplaces: {replaces}\nProvides: {replaces}\n"
+        f"Conflicts: {instead_of}\nReplaces: {instead_of}\n"
         "Description: the distribution's package under the name Docker Inc. uses\n"
         " A stand-in of the tacker_cir lab.\n"
     )
 
 
+def _codenames() -> list[str]:
+    """Codenames that guests may have: each asks the repository for a suite of its own."""
+    names = {image.system.get("VERSION_CODENAME") for image in guests.IMAGES.values()}
+    return sorted(name for name in names if name)
+
+
 def _index_signed(repository: Path) -> None:
     """Write indexes for every codename that a guest may have, and sign them with a new key."""
-    codenames = {image.system.get("VERSION_CODENAME") for image in guests.IMAGES.values()}
     architecture = run(["dpkg", "--print-architecture"]).stdout.strip()
     with tempfile.TemporaryDirectory(prefix="lab-gpg-") as home:
-        gpg = ["gpg", "--homedir", home, "--batch", "--yes", "--quiet", "--pinentry-mode=loopback",
-               "--passphrase", ""]  # fmt: skip
+        gpg = [
+            "gpg",
+            "--homedir",
+            home,
+            "--batch",
+            "--yes",
+            "--quiet",
+            "--pinentry-mode=loopback",
+            "--passphrase",
+            "",
+        ]
         try:
             run([*gpg, "--quick-generate-key", "tacker_cir lab", "ed25519", "sign", "never"])
             run([*gpg, "--armor", "--output", repository / "gpg", "--export"])
-            for codename in sorted(codenames - {None}):
+            for codename in _codenames():
                 dist = repository / "dists" / codename
-                _write_packages(
-                    repository, "pool", dist / f"stable/binary-{architecture}/Packages"
+                _write_packages(repository, "pool", dist / f"stable/binary-{architecture}/Packages")
+                _write_release(
+                    dist,
+                    {
+                        "Origin": "Docker",
+                        "Label": "stand-in of the tacker_cir lab",
+                        "Suite": codename,
+                        "Codename": codename,
+                        "Components": "stable",
+                        "Architectures": architecture,
+                    },
                 )
-                _write_release(dist, {
-                    "Origin": "Docker", "Label": "stand-in of the tacker_cir lab",
-                    "Suite": codename, "Codename": codename, "Components": "stable",
-                    "Architectures": architecture,
-                })  # fmt: skip
                 release = dist / "Release"
                 run([*gpg, "--clearsign", "--output", dist / "InRelease", release])
                 run([*gpg, "--armor", "--detach-sign", "--output", f"{release}.gpg", release])

@@ -50,8 +50,16 @@ class Mirror:
                 part = kept.with_name(kept.name + ".part")
                 part.unlink(missing_ok=True)
                 try:
-                    run(["/usr/lib/apt/apt-helper", "-o", "APT::Sandbox::User=root",
-                         "download-file", uri.rstrip("/") + "/" + path, part])  # fmt: skip
+                    run(
+                        [
+                            "/usr/lib/apt/apt-helper",
+                            "-o",
+                            "APT::Sandbox::User=root",
+                            "download-file",
+                            uri.rstrip("/") + "/" + path,
+                            part,
+                        ]
+                    )
                     part.rename(kept)
                 except LabError:
                     pass
@@ -79,8 +87,9 @@ class Handler(SimpleHTTPRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """One line per request: time, client, request line, status."""
         status = int(code)
-        print(time.strftime("%H:%M:%S"), self.client_address[0], self.requestline, status,
-              flush=True)  # fmt: skip
+        print(
+            time.strftime("%H:%M:%S"), self.client_address[0], self.requestline, status, flush=True
+        )
 
     def log_error(self, format: str, *args: object) -> None:
         """Nothing more: the status is in the request's line."""

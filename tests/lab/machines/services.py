@@ -58,11 +58,16 @@ def proxy_url(run_dir: Path) -> str:
 
 
 def _start_package_server(cache: Path, run_dir: Path, netns: str, repositories: Path) -> None:
-    settings = json.dumps({
-        "netns": netns, "address": GATEWAY, "port": 80,
-        "top": str(repositories), "cache": str(cache / "mirror"),
-        "sources": [uri for uri, _, _ in apt.distribution_sources()],
-    })  # fmt: skip
+    settings = json.dumps(
+        {
+            "netns": netns,
+            "address": GATEWAY,
+            "port": 80,
+            "top": str(repositories),
+            "cache": str(cache / "mirror"),
+            "sources": [uri for uri, _, _ in apt.distribution_sources()],
+        }
+    )
     path = run_dir / "apt.conf"
     argv = [sys.executable, "-m", "tests.lab.machines.packages_server", str(path)]
     _start(run_dir, netns, "apt", argv, 80, settings)
@@ -85,9 +90,13 @@ def _start_proxy(cache: Path, run_dir: Path, netns: str, password: str | None) -
     _write_private(kept, password)
     path = run_dir / "proxy.conf"
     settings = PROXY_SETTINGS.format(
-        port=PROXY_PORT, address=GATEWAY, network=network.NETWORK, user=PROXY_USER,
-        password=password, errors=tree / "usr/share/tinyproxy",
-    )  # fmt: skip
+        port=PROXY_PORT,
+        address=GATEWAY,
+        network=network.NETWORK,
+        user=PROXY_USER,
+        password=password,
+        errors=tree / "usr/share/tinyproxy",
+    )
     argv = [*network.inside(netns), str(tree / "usr/bin/tinyproxy"), "-d", "-c", str(path)]
     _start(run_dir, netns, "proxy", argv, PROXY_PORT, settings)
 
@@ -106,11 +115,20 @@ def _start(
     with open(log_path, "a") as log:
         # Into the cgroup first, then fork: when this returns, the service is known by its group.
         subprocess.run(
-            ["sh", "-c", 'echo $$ > "$0"; exec setsid --fork "$@"', tracking / "cgroup.procs",
-             *argv],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True, cwd=REPOSITORY,
+            [
+                "sh",
+                "-c",
+                'echo $$ > "$0"; exec setsid --fork "$@"',
+                tracking / "cgroup.procs",
+                *argv,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            check=True,
+            cwd=REPOSITORY,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        )  # fmt: skip
+        )
 
     def listens_or_ended() -> bool:
         listed = run([*network.inside(netns), "ss", "-Hltn", "sport", "=", f":{port}"]).stdout
