@@ -28,6 +28,8 @@ def main(argv: list[str] | None = None) -> int:
     except LabError as error:
         print(json.dumps({"error": str(error)}))
         return 1
+    except KeyboardInterrupt:
+        return 130
     if isinstance(answer, int):
         return answer
     if answer is not None:

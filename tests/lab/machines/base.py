@@ -99,6 +99,9 @@ def _bootstrap(tree: Path, sources: list[tuple[str, str, list[str]]]) -> None:
     lines = [f"deb {uri} {suite} {' '.join(parts)}" for uri, suite, parts in sources]
     run(
         [
+            # Ends with us, even if we are killed.
+            "setpriv",
+            "--pdeathsig=TERM",
             "mmdebstrap",
             "--mode=root",
             "--variant=minbase",

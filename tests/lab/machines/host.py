@@ -8,6 +8,7 @@ import fcntl
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -66,7 +67,7 @@ def run(
         text=True,
         env=env,
         cwd=cwd,
-        start_new_session=finish,  # out of reach of the terminal's Ctrl-C
+        start_new_session=True,  # so that we, not the terminal's Ctrl-C, decide when it ends
     )
     command = shlex.join(os.fspath(word) for word in argv)
     try:
@@ -74,7 +75,7 @@ def run(
     except BaseException:
         say(f"interrupted; waiting for the end of: {command}")
         if not finish:
-            process.terminate()  # not kill: it has children and mounts of its own to end
+            os.killpg(process.pid, signal.SIGTERM)  # not KILL: it may have mounts to undo
         process.communicate()
         raise
     if check and process.returncode != 0:
@@ -120,8 +121,12 @@ def build_once(target: Path, what: str, build: Callable[[Path], object]) -> Path
             part = target.with_name(target.name + ".part")
             remove(part)
             part.parent.mkdir(parents=True, exist_ok=True)
-            with step(what):
-                build(part)
+            try:
+                with step(what):
+                    build(part)
+            except BaseException:
+                remove(part)
+                raise
             part.rename(target)
         os.utime(target)
         for sibling in target.parent.iterdir():

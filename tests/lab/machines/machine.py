@@ -76,13 +76,13 @@ class Machine:
 
     def state(self) -> dict[str, object]:
         """What is known: state (running, stopped after a power-off inside, or absent),
-        address, image, leader (the host's pid of its init process)."""
+        address, image, leader (the host's pid of its init process, or None)."""
         settings = self.state_dir / "machine.json"
         if not settings.exists():
             return {"state": "absent"}
-        leader = self.leader()
-        known = {"state": "running" if leader or not self._ended() else "stopped"}
-        return {**known, **json.loads(settings.read_text()), "leader": leader}
+        # While it reboots, a running machine has its launcher, but no leader.
+        known = {"state": "running" if cgroups.pids(self.group) else "stopped"}
+        return {**known, **json.loads(settings.read_text()), "leader": self.leader()}
 
     def leader(self) -> int | None:
         """The host's process id of the machine's init, while there is one."""
