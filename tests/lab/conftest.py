@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the lab tests. They run inside the lab's network namespace: ``tox -e lab``."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import shutil
+import subprocess
+
+import paramiko
+import pytest
+
+from tests.lab.driving import RegistryMachine
+from tests.lab.machines import MachineLab, images, services
+
+#: Addresses of machines that tests make by hand; the lab's Neutron gives none of them away.
+OWN_ADDRESSES = [f"198.51.100.{n}" for n in range(251, 255)]
+
+
+@pytest.fixture(scope="session")
+def lab():
+    """The running lab."""
+    return MachineLab()
+
+
+@pytest.fixture(scope="session")
+def registry_image(lab):
+    """A ``docker save`` archive of registry:latest."""
+    return images.registry_image()
+
+
+@pytest.fixture(scope="session")
+def proxy_url(lab):
+    """URL of the lab's HTTP proxy, with its password."""
+    return services.proxy_url(lab.dir)
+
+
+@pytest.fixture(scope="session")
+def small_image(tmp_path_factory):
+    """A ``docker save`` archive of an image with a file in it."""
+    path = tmp_path_factory.mktemp("images") / "small.tar"
+    images.write_random_image(path, "test/small:1", size=1_000_000)
+    return path
+
+
+@pytest.fixture
+def machine(lab, registry_image, tmp_path):
+    """Makes machines: ``machine(image) -> RegistryMachine``; they are gone after the test."""
+    numbers = itertools.count()
+    made = []
+
+    def make(image: str) -> RegistryMachine:
+        number = next(numbers)
+        name, address = f"own-{number}", OWN_ADDRESSES[number]
+        package = tmp_path / name
+        (package / "Files" / "images").mkdir(parents=True)
+        shutil.copy(registry_image, package / "Files" / "images" / "registry.tar")
+        made.append(name)
+        lab.create(name, address, image=image)
+        return RegistryMachine(lab, name, address, package, tmp_path / "pins")
+
+    yield make
+    for name in made:
+        lab.delete(name)
+
+
+@pytest.fixture(scope="session")
+def private_key():
+    """A key pair: (private key, public key line)."""
+    key = paramiko.ECDSAKey.generate()
+    text = io.StringIO()
+    key.write_private_key(text)
+    return text.getvalue(), f"{key.get_name()} {key.get_base64()}"
+
+
+@pytest.fixture(scope="session")
+def other_key(tmp_path_factory):
+    """An armored OpenPGP public key that signed nothing."""
+    home = tmp_path_factory.mktemp("gpg")
+    gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet"]
+    make = [*gpg, "--passphrase", "", "--quick-generate-key", "other@example.org", "rsa2048"]
+    subprocess.run(make, check=True)
+    export = subprocess.run([*gpg, "--armor", "--export"], check=True, capture_output=True)
+    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=True)
+    return export.stdout
