@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tacker: server and conductor, with the management drivers under test enabled."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.lab.cloud import settings
+from tests.lab.cloud.daemons import TRANSPORT_URL, database_url
+from tests.lab.cloud.process import Service, Supervisor
+
+SERVER = "tacker-server"
+CONDUCTOR = "tacker-conductor"
+ENDPOINT = f"http://127.0.0.1:{settings.TACKER_PORT}"
+# Seconds between Tacker's looks at a stack. With 1 s a scale-in ended with a stale VNFC list.
+STACK_RETRY_WAIT = 4
+
+
+def prepare(directory: Path, drivers: Sequence[str], conductor: settings.Sections) -> None:
+    """Write Tacker's settings.
+
+    :param drivers: names of the VNF LCM management drivers, as in tacker.conf.
+    :param conductor: further options of the conductor, by section.
+    """
+    for name in ("packages", "csar", "locks", "coordination", "vim-keys", "etc"):
+        (directory / name).mkdir(parents=True, exist_ok=True)
+    settings.write(
+        directory / "tacker.conf",
+        {
+            "DEFAULT": {
+                "transport_url": TRANSPORT_URL,
+                "bind_host": "127.0.0.1",
+                "bind_port": settings.TACKER_PORT,
+                "api_paste_config": settings.data_file("tacker/api-paste.ini"),
+                "state_path": directory,
+                "auth_strategy": "keystone",
+            },
+            "database": {"connection": database_url("tacker")},
+            "keystone_authtoken": settings.token_check("tacker"),
+            "nfvo_vim": {"vim_drivers": "openstack"},
+            "vim_keys": {"openstack": directory / "vim-keys", "use_barbican": False},
+            "glance_store": {
+                "default_backend": "file",
+                "filesystem_store_datadir": directory / "csar",
+            },
+            "vnf_package": {"vnf_package_csar_path": directory / "packages"},
+            "vnf_lcm": {"endpoint_url": ENDPOINT},
+            "v2_vnfm": {"endpoint": ENDPOINT},
+            "oslo_concurrency": {"lock_path": directory / "locks"},
+            "coordination": {"backend_url": f"file://{directory / 'coordination'}"},
+            "openstack_vim": {"stack_retry_wait": STACK_RETRY_WAIT, "stack_retries": 150},
+            "tacker": {"vnflcm_mgmt_driver": drivers},
+            "oslo_messaging_notifications": {"driver": "noop"},
+        },
+    )
+    # Looked for in etc/ of the state path.
+    shutil.copy(settings.data_file("tacker/prometheus-plugin.yaml"), directory / "etc")
+    own = dict(conductor)
+    own["DEFAULT"] = {"debug": True, **own.get("DEFAULT", {})}
+    settings.write(directory / "conductor.conf", own)
+
+
+def migrate(directory: Path, supervisor: Supervisor) -> None:
+    """Make Tacker's tables."""
+    argv = [settings.program("tacker-db-manage"), *_configured(directory), "upgrade", "head"]
+    supervisor.run(SERVER, argv)
+
+
+def server(directory: Path) -> Service:
+    """tacker-server as a service."""
+    argv = [settings.program(SERVER), *_configured(directory)]
+    return Service(SERVER, argv, port=settings.TACKER_PORT)
+
+
+def conductor(directory: Path) -> Service:
+    """tacker-conductor as a service."""
+    argv = [settings.program(CONDUCTOR), *_configured(directory),
+            "--config-file", str(directory / "conductor.conf")]  # fmt: skip
+    return Service(CONDUCTOR, argv, queue="TACKER_CONDUCTOR")
+
+
+def _configured(directory: Path) -> list[str]:
+    return ["--config-file", str(directory / "tacker.conf")]
