@@ -105,6 +105,16 @@ class Cloud:
         return {name: self._supervisor.log(name) for name in names}
 
     @property
+    def conductor_config(self) -> list[Path]:
+        """Configuration files that tacker-conductor is started with."""
+        return [self.dir / "tacker" / name for name in ("tacker.conf", "conductor.conf")]
+
+    @property
+    def conductor_config(self) -> list[Path]:
+        """Configuration files of tacker-conductor, in their order."""
+        return vnfm.conductor_config(self.dir / "tacker")
+
+    @property
     def rc(self) -> Path:
         """Shell file for using the cloud by hand."""
         return self.dir / "openrc"

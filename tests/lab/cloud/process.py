@@ -128,7 +128,7 @@ class Supervisor:
     def _ready(self, service: Service) -> bool:
         if service.queue:
             return self._has_reader(service.queue)
-        argv = [*network.inside(self.netns), "ss", "-Hltn", "sport", "=", f":{service.port}"]
+        argv = [*network.inside(self.netns), "ss", "-Hltn", "src", f"127.0.0.1:{service.port}"]
         return bool(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
 
     def _has_reader(self, queue: str) -> bool:

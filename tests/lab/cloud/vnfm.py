@@ -76,9 +76,15 @@ def server(directory: Path) -> Service:
 
 def conductor(directory: Path) -> Service:
     """tacker-conductor as a service."""
-    argv = [settings.program(CONDUCTOR), *_configured(directory),
-            "--config-file", str(directory / "conductor.conf")]  # fmt: skip
+    argv = [settings.program(CONDUCTOR)]
+    for path in conductor_config(directory):
+        argv += ["--config-file", str(path)]
     return Service(CONDUCTOR, argv, queue="TACKER_CONDUCTOR")
+
+
+def conductor_config(directory: Path) -> list[Path]:
+    """Configuration files of tacker-conductor, in their order."""
+    return [directory / "tacker.conf", directory / "conductor.conf"]
 
 
 def _configured(directory: Path) -> list[str]:
