@@ -106,11 +106,6 @@ class Cloud:
 
     @property
     def conductor_config(self) -> list[Path]:
-        """Configuration files that tacker-conductor is started with."""
-        return [self.dir / "tacker" / name for name in ("tacker.conf", "conductor.conf")]
-
-    @property
-    def conductor_config(self) -> list[Path]:
         """Configuration files of tacker-conductor, in their order."""
         return vnfm.conductor_config(self.dir / "tacker")
 

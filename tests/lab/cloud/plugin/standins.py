@@ -198,7 +198,7 @@ class Server(_plain("Server", server.Server, "servers")):
         name = self.properties["name"] or self.physical_resource_name()
         number = str(uuid.uuid4())
         # Part of the id: a host name that no other machine has, and that tells whose it is.
-        machine = f"{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')[:50]}-{number[:8]}"
+        machine = f"{re.sub('[^a-z0-9]+', '-', name.lower())[:50].strip('-')}-{number[:8]}"
         record = self._add({
             "id": number, "status": "BUILD", "machine": machine, "image": self._image(),
             "ports": [p["id"] for p in ports], "metadata": self.properties["metadata"] or {},
