@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole lab: machines and cloud together, with the conductor set up as the tests need it."""
+
+from __future__ import annotations
+
+from tests.lab.cloud.cloud import Cloud
+from tests.lab.machines import MachineLab
+
+#: Options of the conductor's group [tacker_cir]: shorter waits, so that a fault shows in a test.
+OPTIONS = {
+    "ssh_wait_timeout": "90",
+    "ssh_auth_timeout": "3",
+    "service_timeout": "60",
+    "package_timeout": "300",
+    "image_timeout": "300",
+}
+
+
+class CloudStand:
+    """A machine lab and the cloud on it."""
+
+    def __init__(self) -> None:
+        self.lab = MachineLab()
+        directory = self.lab.dir / "cloud"
+        options = {**OPTIONS, "state_path": str(directory / "tacker_cir")}
+        self.cloud = Cloud(directory, self.lab, conductor={"tacker_cir": options})
+
+    def is_up(self) -> bool:
+        """Whether machines can be made and the cloud's services were all started."""
+        return self.cloud.rc.exists()
+
+    def up(self) -> None:
+        """Bring everything up; what is up already stays."""
+        self.lab.up()
+        self.cloud.up()
+
+    def down(self) -> None:
+        """End and remove everything."""
+        self.cloud.down()
+        self.lab.down()
+
+    def leftovers(self) -> list[str]:
+        """What is there of a lab that shall be down; empty where it is clean."""
+        return self.lab.leftovers()
