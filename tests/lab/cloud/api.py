@@ -24,6 +24,7 @@ OPERATIONS = "/vnflcm/v1/vnf_lcm_op_occs"
 #: States in which an operation stays until someone asks for something.
 RESTING = ("COMPLETED", "FAILED_TEMP", "FAILED", "ROLLED_BACK")
 POLL_SECONDS = 0.5
+RESUME_SECONDS = 5
 
 Json = dict[str, Any]
 
@@ -182,16 +183,28 @@ class Tacker:
         return found
 
     def retry(self, operation: str) -> None:
-        """Ask Tacker to go on with an operation that failed."""
-        self._request("POST", f"{OPERATIONS}/{operation}/retry", {})
+        """Ask Tacker to go on with an operation that failed; returns when it does."""
+        self._resume(operation, "retry")
 
     def rollback(self, operation: str) -> None:
-        """Ask Tacker to undo an operation that failed (instantiate and scale-out only)."""
-        self._request("POST", f"{OPERATIONS}/{operation}/rollback", {})
+        """Ask Tacker to undo a failed instantiate or scale-out; returns when it does."""
+        self._resume(operation, "rollback")
 
     def fail(self, operation: str) -> None:
-        """Give an operation that failed up for good."""
-        self._request("POST", f"{OPERATIONS}/{operation}/fail", {})
+        """Give a failed operation up for good. What it has made in Heat and Glance stays."""
+        self._request("POST", f"{OPERATIONS}/{operation}/fail")
+
+    def _resume(self, operation: str, name: str) -> None:
+        before = self.operation(operation)
+        self._request("POST", f"{OPERATIONS}/{operation}/{name}")
+        # Tacker answers before it changes the state. Its times have whole seconds, so that one
+        # that fails again within the same second is only seen by not changing any more.
+        deadline = time.monotonic() + RESUME_SECONDS
+        while time.monotonic() < deadline:
+            now = self.operation(operation)
+            if any(now[key] != before[key] for key in ("operationState", "stateEnteredTime")):
+                return
+            time.sleep(POLL_SECONDS)
 
     def _operate(self, instance: str, name: str, body: Json) -> str:
         answer = self._request("POST", f"{INSTANCES}/{instance}/{name}", body)
