@@ -132,14 +132,26 @@ class RegistryVnf:
 
     def vnfc_ids(self) -> list[str]:
         """Ids of the VNFCs, as a heal request takes them."""
-        info = self.tacker.show(self.id)["instantiatedVnfInfo"]
-        return [vnfc["id"] for vnfc in info["vnfcResourceInfo"]]
+        return [vnfc["id"] for vnfc in self._vnfcs()]
 
     def server(self) -> Server:
-        """The VNF's only server."""
-        (found,) = [s for s in self._stand.cloud.servers() if s["id"] not in self._others]
-        address = self._stand.lab.state(found["machine"])["address"]
-        return Server(found["id"], found["machine"], str(address))
+        """The VNF's only server.
+
+        :raises ValueError: there is none, or several
+        """
+        ids = {vnfc["computeResource"]["resourceId"] for vnfc in self._vnfcs()}
+        servers = self._stand.cloud.servers()
+        # Tacker lists the VNFCs only after an instantiation succeeded.
+        found = [s for s in servers if s["id"] in ids] or [
+            s for s in servers if s["id"] not in self._others
+        ]
+        (server,) = found
+        address = self._stand.lab.state(server["machine"])["address"]
+        return Server(server["id"], server["machine"], str(address))
+
+    def _vnfcs(self) -> list[dict[str, Any]]:
+        info = self.tacker.show(self.id).get("instantiatedVnfInfo") or {}
+        return info.get("vnfcResourceInfo") or []
 
     def discard(self) -> None:
         """Remove the instance and its package, whatever state it is in."""
