@@ -6,11 +6,11 @@ Made by mmdebstrap from the host's apt sources, once per recipe, and kept in the
 
 from __future__ import annotations
 
-import shutil
+import os
 from pathlib import Path
 
 from tests.lab.machines import apt
-from tests.lab.machines.host import build_once, os_release, run
+from tests.lab.machines.host import build_once, os_release, remove, run
 
 GATEWAY = "198.51.100.1"
 """The lab's end of the bridge; package server, registry mirror and proxy listen here."""
@@ -22,7 +22,6 @@ HOST_PACKAGES = [
     "openssh-client",
     "apt-utils",
     "gnupg",
-    "iptables",
 ]
 
 GUEST_PACKAGES = [
@@ -63,6 +62,20 @@ MASKED = [
     "systemd-firstboot.service",
 ]
 
+# mmdebstrap mounts /proc and more in the tree, and a killed one leaves them to whoever removes
+# the tree. In namespaces of its own, mounts and processes end with it, and it ends with us.
+CONTAINED = [
+    "setpriv",
+    "--pdeathsig=KILL",
+    "unshare",
+    "--mount",
+    "--propagation=slave",
+    "--pid",
+    "--mount-proc",
+    "--fork",
+    "--kill-child",
+]
+
 # nspawn hands version 1 hierarchies over read-only; Docker needs to write there.
 # The options matter: "remount,rw" without "bind" exits 0 and changes nothing.
 CGROUPS_UNIT = """\
@@ -99,9 +112,7 @@ def _bootstrap(tree: Path, sources: list[tuple[str, str, list[str]]]) -> None:
     lines = [f"deb {uri} {suite} {' '.join(parts)}" for uri, suite, parts in sources]
     run(
         [
-            # Ends with us, even if we are killed.
-            "setpriv",
-            "--pdeathsig=TERM",
+            *CONTAINED,
             "mmdebstrap",
             "--mode=root",
             "--variant=minbase",
@@ -114,6 +125,7 @@ def _bootstrap(tree: Path, sources: list[tuple[str, str, list[str]]]) -> None:
             "-",
         ],
         stdin="\n".join(lines) + "\n",
+        env={**os.environ, "TMPDIR": str(tree.parent)},
     )
 
 
@@ -136,7 +148,7 @@ def _customise(tree: Path, sources: list[tuple[str, str, list[str]]]) -> None:
     _write(tree, "etc/systemd/system/lab-cgroups.service", CGROUPS_UNIT)
     run(["chroot", tree, "systemctl", "enable", "lab-cgroups.service", "ssh.service"])
     _write(tree, "etc/apt/apt.conf.d/90lab", _valid_until() + '\nAcquire::Languages "none";\n')
-    shutil.rmtree(tree / "etc/apt/sources.list.d", ignore_errors=True)
+    remove(tree / "etc/apt/sources.list.d")
     (tree / "etc/apt/sources.list.d").mkdir()
     _write(tree, "etc/apt/sources.list", guest_sources(sources))
 

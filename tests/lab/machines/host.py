@@ -136,11 +136,23 @@ def build_once(target: Path, what: str, build: Callable[[Path], object]) -> Path
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a directory with all in it; one that is not there is no error."""
+    """Remove a file or a directory with all in it; one that is not there is no error.
+
+    :raises LabError: when something is mounted below: what it leads to is not ours to remove.
+    """
+    if mounts := mounts_below(path):
+        raise LabError(f"not removed, as there are mounts in it: {' '.join(map(str, mounts))}")
     if path.is_dir():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def mounts_below(path: Path) -> list[Path]:
+    """Mount points in a directory, itself included."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    points = (Path(line.split()[4]) for line in lines)
+    return [point for point in points if point.is_relative_to(path.resolve())]
 
 
 def os_release(root: Path = Path("/")) -> dict[str, str]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.lab.machines import apt, base, cgroups, leftovers, network, packages, services
-from tests.lab.machines.host import CACHE, NETNS, RUN, LabError, locked, step
+from tests.lab.machines.host import CACHE, NETNS, RUN, LabError, locked, remove, step
 from tests.lab.machines.machine import Machine
 
 
@@ -151,8 +150,8 @@ class MachineLab:
         cgroups.kill(self.netns)
         cgroups.remove(self.netns)
         network.down(self.netns)
-        shutil.rmtree(self._disks, ignore_errors=True)
-        shutil.rmtree(self.dir, ignore_errors=True)
+        remove(self._disks)
+        remove(self.dir)
 
     def _facts(self) -> dict[str, str]:
         try:

@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.lab.machines import cgroups, guests, network
 from tests.lab.machines.base import GATEWAY
 from tests.lab.machines.guests import File
-from tests.lab.machines.host import LabError, locked, run, wait_for
+from tests.lab.machines.host import LabError, locked, remove, run, wait_for
 
 LAUNCHER = Path(__file__).with_name("launcher.sh")
 START_SECONDS = 30
@@ -128,7 +128,9 @@ class Machine:
         return (self.state_dir / "ended").exists()
 
     def _prepare(self, base: Path, address: str, image: str, ssh_host_key: str | None) -> None:
-        files = {**guests.files(image, base), **_identity(self.name, ssh_host_key)}
+        (self.state_dir / "root").mkdir(parents=True)
+        identity = _identity(self.name, ssh_host_key, self.state_dir)
+        files = {**guests.files(image, base), **identity}
         for part in ("upper", "work", "docker", "containerd"):
             (self.disk / part).mkdir(parents=True)
         (self.disk / "upper").chmod(0o755)
@@ -136,7 +138,6 @@ class Machine:
         (self.disk / "containerd").chmod(0o711)
         for path, file in files.items():
             _put(base, self.disk / "upper", path.lstrip("/"), file)
-        (self.state_dir / "root").mkdir(parents=True)
         settings = {"address": address, "image": image}
         (self.state_dir / "machine.json").write_text(json.dumps(settings))
 
@@ -188,18 +189,18 @@ class Machine:
         if settings.exists() and network.exists(self.netns):
             network.unplug(self.netns, json.loads(settings.read_text())["address"])
         cgroups.remove(self.group)
-        shutil.rmtree(self.disk, ignore_errors=True)
-        shutil.rmtree(self.state_dir, ignore_errors=True)
+        remove(self.disk)
+        remove(self.state_dir)
 
 
-def _identity(name: str, ssh_host_key: str | None) -> dict[str, File]:
+def _identity(name: str, ssh_host_key: str | None, scratch: Path) -> dict[str, File]:
     """Name and SSH host keys of a machine."""
     made = {
         "etc/hostname": File(f"{name}\n"),
         # Without its own name there, sudo waits for a name server.
         "etc/hosts": File(f"127.0.0.1 localhost\n127.0.1.1 {name}\n"),
     }
-    with tempfile.TemporaryDirectory(prefix="lab-keys-") as work:
+    with tempfile.TemporaryDirectory(dir=scratch) as work:
         for kind in ("ed25519",) if ssh_host_key else ("ed25519", "ecdsa"):
             key = Path(work, f"ssh_host_{kind}_key")
             if ssh_host_key:
