@@ -15,7 +15,7 @@ from tacker.common import exceptions as tacker_exceptions
 from tacker.vnflcm import utils as vnflcm_utils
 
 from tacker_cir import config
-from tacker_cir.exceptions import TackerCirError
+from tacker_cir.exceptions import InventoryError, TackerCirError
 from tacker_cir.package import VnfPackage
 
 LOG = logging.getLogger(__name__)
@@ -77,5 +77,14 @@ def vim_access_info(context: Any, vnf_instance: Any) -> Mapping[str, Any]:
 
 
 def stack_id(vnf_instance: Any) -> str:
-    """Return the id of the VNF instance's Heat stack."""
-    return vnf_instance.instantiated_vnf_info.instance_id
+    """Return the id of the VNF instance's Heat stack.
+
+    :raises InventoryError: Tacker knows of none
+    """
+    found = vnf_instance.instantiated_vnf_info.instance_id
+    if not found:
+        raise InventoryError(
+            "Tacker knows no Heat stack of the VNF instance. To do: roll the operation back and "
+            "instantiate again"
+        )
+    return found

@@ -137,7 +137,7 @@ class RegistryVnf:
     def server(self) -> Server:
         """The VNF's only server.
 
-        :raises ValueError: there is none, or several
+        :raises ValueError: there is none, or several, or its machine is not made yet
         """
         ids = {vnfc["computeResource"]["resourceId"] for vnfc in self._vnfcs()}
         servers = self._stand.cloud.servers()
@@ -146,8 +146,10 @@ class RegistryVnf:
             s for s in servers if s["id"] not in self._others
         ]
         (server,) = found
-        address = self._stand.lab.state(server["machine"])["address"]
-        return Server(server["id"], server["machine"], str(address))
+        state = self._stand.lab.state(server["machine"])
+        if "address" not in state:
+            raise ValueError(f"machine {server['machine']} is {state['state']}")
+        return Server(server["id"], server["machine"], str(state["address"]))
 
     def _vnfcs(self) -> list[dict[str, Any]]:
         info = self.tacker.show(self.id).get("instantiatedVnfInfo") or {}
@@ -156,7 +158,13 @@ class RegistryVnf:
     def discard(self) -> None:
         """Remove the instance and its package, whatever state it is in."""
         for operation in self.tacker.operations(self.id):
-            if operation["operationState"] == "FAILED_TEMP":
+            if operation["operationState"] != "FAILED_TEMP":
+                continue
+            if operation["operation"] == "INSTANTIATE":
+                # "fail" would leave the stack behind.
+                self.tacker.rollback(operation["id"])
+                self.tacker.wait(operation["id"])
+            else:
                 self.tacker.fail(operation["id"])
         if self.tacker.show(self.id)["instantiationState"] == "INSTANTIATED":
             self.terminate()

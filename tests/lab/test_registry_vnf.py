@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -173,10 +173,10 @@ def test_unsupported_guest_is_told(vnf):
 
 def test_retry_completes_what_a_broken_connection_left(stand, vnf):
     registry = vnf()
-    cutter = threading.Thread(target=_cut_when_installing, args=(stand, registry))
-    cutter.start()
-    operation = registry.instantiate()
-    cutter.join()
+    with ThreadPoolExecutor() as pool:
+        cut = pool.submit(_cut_when_installing, stand, registry)
+        operation = registry.instantiate()
+        cut.result()
     assert "the SSH connection broke" in refused(operation)
 
     registry.tacker.retry(operation["id"])
@@ -186,18 +186,19 @@ def test_retry_completes_what_a_broken_connection_left(stand, vnf):
 
 def _cut_when_installing(stand, registry):
     """End the SSH sessions of the VNF's machine as soon as apt installs there."""
-    server = wait_for(lambda: _server(registry), "the VM", 60)
+    server = wait_for(lambda: _server_that_answers(registry), "the VM", 60)
     wait = "until pgrep -f '[a]pt-get .*install' >/dev/null; do sleep 0.05; done; "
     wait += "pkill -f '[s]shd: ubuntu'"
     stand.lab.run(server.machine, ["sh", "-c", wait])
 
 
-def _server(registry):
+def _server_that_answers(registry):
     try:
         server = registry.server()
-        return server if server.address != "None" else None
-    except (ValueError, KeyError):
+        socket.create_connection((server.address, 22), timeout=1).close()
+    except (ValueError, OSError):
         return None
+    return server
 
 
 def test_two_instances_at_once_in_one_conductor(vnf):
