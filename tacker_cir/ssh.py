@@ -8,6 +8,7 @@ login user, so a file for root would need a second, world-reachable copy; and a 
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import time
@@ -35,12 +36,18 @@ KEEP_STDOUT = 4 * 1024 * 1024
 KEEP_STDERR = 64 * 1024
 #: Seconds that the local side waits longer than the remote ``timeout``, which ends the process.
 GRACE = 15
-#: Seconds between two keep-alive packets: a machine that vanished is noticed.
+#: Seconds from SIGTERM to SIGKILL for a remote process past its deadline; less than GRACE.
+KILL_AFTER = 10
+#: Seconds between two keep-alive packets.
 KEEPALIVE = 15
 #: Seconds between two progress lines of a long transfer.
 PROGRESS = 5
-#: Exit status of coreutils' timeout(1) when it had to end the command.
-EXIT_TIMEOUT = 124
+#: Seconds after which the kernel gives up a peer that acknowledges nothing (tcp(7)).
+DEAD_AFTER = 60
+#: What stands for an exit status where a signal ended the command.
+ENDED_BY_SIGNAL = -1
+# What coreutils' timeout(1) leaves: 124 after SIGTERM; after SIGKILL 128+9, or its own death.
+_ENDED_BY_TIMEOUT = (124, 137, ENDED_BY_SIGNAL)
 
 _ENVIRONMENT = ("LC_ALL=C", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1")
 
@@ -167,9 +174,9 @@ class Connection:
         :raises CommandTimeout: not done in time
         :raises ConnectionLost: the connection broke
         """
-        timeout = self.command_timeout if timeout is None else timeout
+        seconds = max(1, math.ceil(self.command_timeout if timeout is None else timeout))
         prefix = b""
-        wire = ["env", *_ENVIRONMENT, "timeout", "-k", "10", str(max(1, int(timeout)))]
+        wire = ["env", *_ENVIRONMENT, "timeout", "-k", str(KILL_AFTER), str(seconds)]
         wire += command.argv
         if root:
             identity = self.identity()
@@ -179,10 +186,11 @@ class Connection:
         line = Command(tuple(wire), command.step).line()
         LOG.debug("%s: %s", self.node, command.step)
         self.commands += 1
-        result = self._execute(command, line, prefix, stdin, size, timeout + GRACE)
-        if result.exit_status == EXIT_TIMEOUT:
+        remote_deadline = Deadline(seconds)
+        result = self._execute(command, line, prefix, stdin, size, seconds + GRACE)
+        if result.exit_status in _ENDED_BY_TIMEOUT and remote_deadline.expired:
             raise exc.CommandTimeout(
-                self.node, command.step, f"not done after {timeout:.0f} seconds", remedy
+                self.node, command.step, f"not done after {seconds} seconds", remedy
             )
         if ok is not None and result.exit_status not in ok:
             raise self._failed(command, result, remedy)
@@ -265,6 +273,8 @@ class Connection:
     def _failed(self, command: Command, result: Result, remedy: str) -> exc.CommandFailed:
         tail = " | ".join(line.strip() for line in result.stderr.splitlines() if line.strip())
         cause = f"exit status {result.exit_status}"
+        if result.exit_status == ENDED_BY_SIGNAL:
+            cause = "a signal ended the command (was the machine out of memory?)"
         if tail:
             cause += f": {tail[-1500:]}"
         return exc.CommandFailed(
@@ -286,42 +296,54 @@ class Connection:
         timeout: float,
     ) -> Result:
         deadline = Deadline(timeout)
+        # Not every wait of paramiko has a timeout; a closed transport ends them all.
+        watchdog = threading.Timer(timeout, self.transport.close)
+        watchdog.daemon = True
+        watchdog.start()
         try:
-            channel = self.transport.open_session(timeout=min(timeout, 60))
+            channel = self.transport.open_session(timeout=timeout)
+            try:
+                return self._converse(channel, command, line, prefix, stdin, size)
+            finally:
+                channel.close()
         except (paramiko.SSHException, EOFError, OSError) as error:
-            raise self._lost(command, error) from None
-        readers = []
-        try:
-            channel.settimeout(timeout)
-            channel.exec_command(line)
-            stdout, stderr = _Head(KEEP_STDOUT), _Tail(KEEP_STDERR)
-            for receive, sink in ((channel.recv, stdout), (channel.recv_stderr, stderr)):
-                reader = threading.Thread(target=_drain, args=(receive, sink), daemon=True)
-                reader.start()
-                readers.append(reader)
-            self._send(channel, command, prefix, stdin, size, deadline)
-            if not channel.status_event.wait(deadline.remaining):
+            if deadline.expired:
                 raise exc.CommandTimeout(
                     self.node,
                     command.step,
                     f"no answer for {timeout:.0f} seconds",
                     "see whether the machine is alive and reachable, then retry the operation",
-                )
-            for reader in readers:
-                reader.join(deadline.remaining)
-            if channel.exit_status == -1:
-                raise self._lost(command, EOFError("no exit status"))
-        except TimeoutError:
-            raise exc.CommandTimeout(
-                self.node,
-                command.step,
-                f"the machine took no data for {timeout:.0f} seconds",
-                "see whether the machine is alive and reachable, then retry the operation",
-            ) from None
-        except (paramiko.SSHException, EOFError, OSError) as error:
+                ) from None
             raise self._lost(command, error) from None
         finally:
-            channel.close()
+            watchdog.cancel()
+
+    def _converse(
+        self,
+        channel: paramiko.Channel,
+        command: Command,
+        line: str,
+        prefix: bytes,
+        stdin: bytes | BinaryIO,
+        size: int | None,
+    ) -> Result:
+        channel.exec_command(line)
+        stdout, stderr = _Head(KEEP_STDOUT), _Tail(KEEP_STDERR)
+        readers = []
+        for receive, sink in ((channel.recv, stdout), (channel.recv_stderr, stderr)):
+            readers.append(threading.Thread(target=_drain, args=(receive, sink), daemon=True))
+            readers[-1].start()
+        self._send(channel, command, prefix, stdin, size)
+        channel.status_event.wait()
+        # A daemon that the command started may hold the streams open for ever.
+        output_deadline = Deadline(GRACE)
+        for reader in readers:
+            reader.join(output_deadline.remaining)
+        if channel.exit_status == -1:
+            # Either the connection broke, or a signal ended the command, which paramiko does not
+            # tell: only a living connection opens another channel.
+            self.transport.open_session(timeout=GRACE).close()
+        # The value that paramiko has where it got none is ENDED_BY_SIGNAL.
         return Result(channel.exit_status, stdout.text(), self._clean(stderr.text()))
 
     def _send(
@@ -331,7 +353,6 @@ class Connection:
         prefix: bytes,
         stdin: bytes | BinaryIO,
         size: int | None,
-        deadline: Deadline,
     ) -> None:
         """Feed the command; one that ends early without reading is judged by its exit status."""
         try:
@@ -340,12 +361,10 @@ class Connection:
             if isinstance(stdin, bytes):
                 channel.sendall(stdin)
             else:
-                self._stream(channel, command, stdin, size, deadline)
+                self._stream(channel, command, stdin, size)
             channel.shutdown_write()
-        except TimeoutError:
-            raise
         except OSError:
-            if not channel.status_event.wait(min(GRACE, deadline.remaining)):
+            if not channel.status_event.wait(GRACE):
                 raise
 
     def _stream(
@@ -354,12 +373,10 @@ class Connection:
         command: Command,
         source: BinaryIO,
         size: int | None,
-        deadline: Deadline,
     ) -> None:
         start = told = time.monotonic()
         sent = 0
         while block := source.read(BLOCK):
-            channel.settimeout(max(0.001, deadline.remaining))
             channel.sendall(block)
             sent += len(block)
             now = time.monotonic()
@@ -384,12 +401,8 @@ class Connection:
 
 def _drain(receive: Callable[[int], bytes], sink: _Tail) -> None:
     """Read a stream to its end, so that the remote process never blocks on a full pipe."""
-    try:
-        while data := receive(BLOCK):
-            sink.add(data)
-    except (TimeoutError, OSError):
-        # The main thread waits for the same deadline and reports it.
-        return
+    while data := receive(BLOCK):
+        sink.add(data)
 
 
 def _progress(sent: int, size: int | None, elapsed: float) -> str:
@@ -443,7 +456,8 @@ def connect(
         except paramiko.AuthenticationException as error:
             if not refused:
                 refused.append(Deadline(auth_timeout))
-            if refused[0].expired or isinstance(error, paramiko.BadAuthenticationType):
+            # A method that is not offered counts too: cloud-init may allow passwords later.
+            if refused[0].expired:
                 raise _LoginRefused(str(error)) from None
             raise
 
@@ -492,6 +506,8 @@ def _open(
     connect_timeout: float,
 ) -> paramiko.Transport:
     sock = socket.create_connection((address, port), timeout=connect_timeout)
+    # With the keep-alive packets, a machine that vanished is noticed though nothing is sent.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_AFTER * 1000)
     transport = paramiko.Transport(sock)
     try:
         transport.banner_timeout = transport.auth_timeout = connect_timeout * 3
@@ -499,7 +515,16 @@ def _open(
         if preferred:
             options = transport.get_security_options()
             options.key_types = _only(options.key_types, preferred)
-        transport.start_client(timeout=connect_timeout * 3)
+        try:
+            transport.start_client(timeout=connect_timeout * 3)
+        except paramiko.IncompatiblePeer as error:
+            if preferred and "host key" in str(error):
+                raise HostKeyMismatch(
+                    f"the machine has no host key of type {' or '.join(preferred)} (any more)",
+                    "if the VM was re-installed on purpose, give its new key (policy tofu: remove "
+                    "its pin); if not, somebody may be between the conductor and the machine",
+                ) from None
+            raise
         host_keys.check(transport.get_remote_server_key())
         _authenticate(transport, credentials, key)
         transport.set_keepalive(KEEPALIVE)
