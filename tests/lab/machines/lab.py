@@ -106,7 +106,7 @@ class MachineLab:
         return subprocess.run(self._machine(name).enter(argv)).returncode
 
     def apt_log(self) -> list[str]:
-        """Requests to the package server: "time client request status size"."""
+        """Requests to the package server: "time client request status"."""
         return (self.dir / "apt.log").read_text().splitlines()
 
     def proxy_log(self) -> list[str]:

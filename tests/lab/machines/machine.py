@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.lab.machines import cgroups, guests, network
@@ -60,6 +60,8 @@ class Machine:
         with locked(self.run / "locks" / self.name):
             if self.state()["state"] != "absent":
                 raise LabError(f"machine {self.name} exists already")
+            self._refuse_taken(address)
+            self._destroy()  # what a killed create may have left
             try:
                 self._prepare(base, address, image, ssh_host_key)
                 self._start(base, address, number)
@@ -77,12 +79,12 @@ class Machine:
     def state(self) -> dict[str, object]:
         """What is known: state (running, stopped after a power-off inside, or absent),
         address, image, leader (the host's pid of its init process, or None)."""
-        settings = self.state_dir / "machine.json"
-        if not settings.exists():
+        settings = self._settings()
+        if settings is None:
             return {"state": "absent"}
         # While it reboots, a running machine has its launcher, but no leader.
         known = {"state": "running" if cgroups.pids(self.group) else "stopped"}
-        return {**known, **json.loads(settings.read_text()), "leader": self.leader()}
+        return {**known, **settings, "leader": self.leader()}
 
     def leader(self) -> int | None:
         """The host's process id of the machine's init, while there is one."""
@@ -124,6 +126,18 @@ class Machine:
             *argv,
         ]
 
+    def _settings(self) -> dict[str, str] | None:
+        try:
+            return json.loads((self.state_dir / "machine.json").read_text())
+        except FileNotFoundError:
+            return None
+
+    def _refuse_taken(self, address: str) -> None:
+        for other in self.state_dir.parent.glob("*"):
+            settings = replace(self, name=other.name)._settings()
+            if settings and settings["address"] == address:
+                raise LabError(f"address {address} is that of machine {other.name}")
+
     def _ended(self) -> bool:
         return (self.state_dir / "ended").exists()
 
@@ -138,8 +152,9 @@ class Machine:
         (self.disk / "containerd").chmod(0o711)
         for path, file in files.items():
             _put(base, self.disk / "upper", path.lstrip("/"), file)
-        settings = {"address": address, "image": image}
-        (self.state_dir / "machine.json").write_text(json.dumps(settings))
+        part = self.state_dir / "machine.json.part"
+        part.write_text(json.dumps({"address": address, "image": image}))
+        part.rename(self.state_dir / "machine.json")  # others never read half of it
 
     def _start(self, base: Path, address: str, number: int) -> None:
         guest = cgroups.create(f"{self.group}/guest")
@@ -184,10 +199,9 @@ class Machine:
             raise LabError(f"machine {self.name} did not start: {tail}")
 
     def _destroy(self) -> None:
-        settings = self.state_dir / "machine.json"
         cgroups.kill(self.group)
-        if settings.exists() and network.exists(self.netns):
-            network.unplug(self.netns, json.loads(settings.read_text())["address"])
+        if settings := self._settings():
+            network.unplug(self.netns, settings["address"])
         cgroups.remove(self.group)
         remove(self.disk)
         remove(self.state_dir)

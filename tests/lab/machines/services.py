@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -87,6 +88,8 @@ def _start_proxy(cache: Path, run_dir: Path, netns: str, password: str | None) -
     kept = run_dir / "proxy.password"
     if password is None:
         password = kept.read_text() if kept.exists() else secrets.token_hex(12)
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", password):
+        raise LabError("the proxy's password may have letters, digits and . _ - only (tinyproxy)")
     _write_private(kept, password)
     path = run_dir / "proxy.conf"
     settings = PROXY_SETTINGS.format(

@@ -75,6 +75,16 @@ def test_a_machine_has_host_keys_of_its_own_or_the_given_one(machine, tmp_path):
     assert host_key(ADDRESS) not in ("", given)
 
 
+def test_a_name_or_an_address_in_use_is_refused_and_its_machine_lives_on(lab, machine):
+    machine("own-first")
+    with pytest.raises(LabError, match="exists already"):
+        lab.create("own-first", OTHER_ADDRESS)
+    with pytest.raises(LabError, match="that of machine own-first"):
+        lab.create("own-second", ADDRESS)
+    assert lab.state("own-second") == {"state": "absent"}
+    assert answers(ADDRESS)
+
+
 def test_a_stand_in_says_what_it_stands_for(lab, machine):
     machine("own-focal", image="ubuntu-20.04")
     said = lab.run("own-focal", ["sh", "-c", ". /etc/os-release; echo $ID $VERSION_CODENAME"])
