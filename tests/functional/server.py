@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import os
 import pwd
+import re
 import secrets
 import signal
 import socket
@@ -191,6 +192,8 @@ class Sshd:
 
     def _write_system_files(self) -> None:
         passwd = Path("/etc/passwd").read_text()
+        # bash would read the user's own profile for every remote command.
+        passwd = re.sub(rf"^({USER}:.*):[^:\n]*$", r"\1:/bin/sh", passwd, flags=re.MULTILINE)
         if "\nsshd:" not in passwd:
             passwd += "sshd:x:65533:65534::/run/sshd:/usr/sbin/nologin\n"
         self._write("passwd", passwd, 0o644)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Marked secrets go through whole operations at debug level and are found nowhere."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tacker_cir import exceptions as exc
+from tacker_cir import ssh
+from tacker_cir.command import Command, Redactor, Secret
+from tacker_cir.facts import Facts
+from tacker_cir.host import docker
+from tacker_cir.host.files import ManagedFile, ensure_files
+from tacker_cir.params.private_registry import DockerPackage, Proxy
+from tests.functional.conftest import connect
+from tests.functional.server import IS_ROOT, USER
+
+PASSWORD = "MARKpassword it's"
+PROXY_PASSWORD = "MARKproxy"
+PROXY_URL = "http://user:MARKproxy%21@192.0.2.9:3128"
+
+
+class CommandLines:
+    """Reads every process's arguments and environment names again and again."""
+
+    def __init__(self) -> None:
+        self.seen: set[bytes] = set()
+        self.samples = 0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def _watch(self) -> None:
+        while not self._end.is_set():
+            for file in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):
+                    self.seen.add(file.read_bytes())
+            self.samples += 1
+
+    def __enter__(self) -> CommandLines:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc_info: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+
+@pytest.fixture
+def everything_logged(caplog) -> Iterator[pytest.LogCaptureFixture]:
+    with contextlib.ExitStack() as stack:
+        for name in (None, "tacker_cir", "paramiko", "paramiko.transport"):
+            stack.enter_context(caplog.at_level(logging.DEBUG, name))
+        yield caplog
+
+
+def texts_of(error: BaseException) -> str:
+    lines = traceback.format_exception(error)
+    return "".join(lines) + str(error) + repr(error) + repr(vars(error))
+
+
+def key_lines(key: str) -> list[str]:
+    return [line for line in key.splitlines() if "-----" not in line]
+
+
+def assert_unmarked(text: str, *keys: str) -> None:
+    for mark in ("MARK", *(line for key in keys for line in key_lines(key))):
+        assert mark not in text
+
+
+def test_no_secret_in_logs_errors_and_command_lines(sshd, everything_logged):
+    credentials = ssh.Credentials(USER, Secret(PASSWORD), Secret(sshd.user_key))
+    secrets = (*credentials.secrets, Secret(PROXY_PASSWORD + "%21"))
+    texts = [repr(credentials), str(credentials)]
+    with CommandLines() as watch:
+        settings = {"credentials": credentials, "redactor": Redactor(secrets)}
+        with connect(sshd, **settings) as connection:
+            texts.append(repr(connection))
+            read = Command.script("feed secrets", "cat >/dev/null; sleep 0.3")
+            connection.run(read, stdin=PROXY_URL.encode(), root=False)
+            # A program that shows what it was told, as apt does with a proxy that refuses.
+            blab = Command.script("configure the proxy", "cat >&2; exit 1")
+            for told in (PROXY_URL, PASSWORD, sshd.user_key):
+                with pytest.raises(exc.CommandFailed) as failed:
+                    connection.run(blab, stdin=told.encode(), root=False)
+                texts.append(texts_of(failed.value))
+                assert "***" in str(failed.value)
+    assert watch.samples > 3
+    assert any(b"feed secrets" in line or b"sleep\x000.3" in line for line in watch.seen)
+    assert_unmarked("".join(texts), sshd.user_key)
+    assert_unmarked(everything_logged.text, sshd.user_key)
+    assert any(r.name.startswith("paramiko") for r in everything_logged.records)
+    assert not any(b"MARK" in line for line in watch.seen)
+
+
+def test_no_secret_in_a_refused_login(sshd, everything_logged):
+    with pytest.raises(exc.AuthenticationFailed) as caught:
+        connect(sshd, credentials=ssh.Credentials(USER, Secret(PASSWORD)))
+    assert_unmarked(texts_of(caught.value) + everything_logged.text)
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="managed files belong to root")
+def test_only_root_reads_files_with_secrets_at_any_moment(sshd, dial, tmp_path):
+    proxy = Proxy(Secret(PROXY_URL), Secret(PROXY_URL), "localhost")
+    wanted = docker.desired_files(Facts(), DockerPackage(), proxy)
+    files = [ManagedFile(f"{tmp_path}/root{f.path}", f.content, f.mode) for f in wanted]
+    secret = [file for file in files if file.content and b"MARK" in file.content]
+    assert len(secret) == 2
+    modes: dict[str, set[int]] = {}
+    end = threading.Event()
+
+    def watch() -> None:
+        while not end.is_set():
+            for path in (tmp_path / "root").rglob("*"):
+                with contextlib.suppress(OSError):
+                    if path.is_file() and b"MARK" in path.read_bytes():
+                        modes.setdefault(path.name, set()).add(path.stat().st_mode & 0o777)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        ensure_files(dial(sshd), Facts(), files)
+    finally:
+        end.set()
+        watcher.join()
+    for path in (tmp_path / "root").rglob("*"):
+        if path.is_file() and b"MARK" in path.read_bytes():
+            modes.setdefault(path.name, set()).add(path.stat().st_mode & 0o777)
+    assert len(modes) >= 2
+    assert set().union(*modes.values()) == {0o600}
