@@ -214,9 +214,15 @@ class Sshd:
         return int((self.directory / "count").read_text())
 
     def sessions(self) -> list[int]:
-        """Return the process ids of the server's open connections."""
+        """Return the process ids of the server's open connections: one or two for each."""
         assert self._process is not None
-        return [pid for pid, parent in _parents().items() if parent == self._process.pid]
+        family, found = {self._process.pid}, []
+        # A child's process id is nearly always above its parent's; twice covers a wrap-around.
+        for pid, (name, parent) in sorted(_processes().items()) * 2:
+            if parent in family and name.startswith("sshd") and pid not in family:
+                family.add(pid)
+                found.append(pid)
+        return found
 
     def signal_sessions(self, number: signal.Signals) -> None:
         """Send a signal to every open connection's process: SIGSTOP makes the machine vanish."""
@@ -265,13 +271,14 @@ def shown_key(sshd: Sshd) -> paramiko.PKey:
         transport.close()
 
 
-def _parents() -> dict[int, int]:
-    parents = {}
+def _processes() -> dict[int, tuple[str, int]]:
+    """Return every process's name and parent."""
+    processes = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            parents[int(stat.parent.name)] = int(fields[1])
-    return parents
+            before, _, after = stat.read_text().rpartition(") ")
+            processes[int(stat.parent.name)] = (before.partition("(")[2], int(after.split()[1]))
+    return processes
 
 
 def _hash(password: str | None) -> str:

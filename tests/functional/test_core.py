@@ -121,6 +121,7 @@ def test_a_command_past_its_deadline_is_ended_on_the_machine(connection, mark):
 @pytest.mark.parametrize("sent", [0, 50 * MB], ids=["idle", "upload"])
 def test_a_machine_that_vanishes_is_given_up(sshd, dial, short_grace, sent):
     connection = dial(sshd)
+    run(connection, "true")
     sshd.signal_sessions(signal.SIGSTOP)
     start = time.monotonic()
     try:
