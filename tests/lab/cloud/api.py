@@ -24,7 +24,7 @@ OPERATIONS = "/vnflcm/v1/vnf_lcm_op_occs"
 #: States in which an operation stays until someone asks for something.
 RESTING = ("COMPLETED", "FAILED_TEMP", "FAILED", "ROLLED_BACK")
 POLL_SECONDS = 0.5
-RESUME_SECONDS = 5
+RESUME_SECONDS = 15
 
 Json = dict[str, Any]
 

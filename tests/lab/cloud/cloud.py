@@ -86,8 +86,10 @@ class Cloud:
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def stop_conductor(self) -> None:
-        """End tacker-conductor as an operator does (SIGTERM)."""
-        self._supervisor.stop(vnfm.CONDUCTOR)
+        """End tacker-conductor as an operator does (SIGTERM): what it works on is finished."""
+        # Its worker ends then. Its first process does not (a periodic task holds it); systemd
+        # would kill that at last.
+        self._supervisor.stop(vnfm.CONDUCTOR, seconds=60, leave=1)
 
     def start_conductor(self) -> None:
         """Start tacker-conductor (again) and wait until it takes work."""
@@ -96,6 +98,19 @@ class Cloud:
     def kill_conductor(self) -> None:
         """End tacker-conductor in the middle of its work (SIGKILL)."""
         self._supervisor.kill(vnfm.CONDUCTOR)
+
+    def reopen_operation(self, operation: str, error_point: int) -> None:
+        """Make an operation that a killed conductor left in PROCESSING one that can be retried.
+
+        Tacker's v1 API refuses to retry, roll back or fail such an operation, for ever; this is
+        what its operator has to change in the database, and no more.
+
+        :param error_point: where a retry goes on (tacker.objects.fields.ErrorPoint): 4 waits for
+            the stack that an instantiate has made, 6 runs the hook at the end only.
+        :raises LabError: when there is no such operation in PROCESSING.
+        """
+        with network.entered(self._lab.netns):
+            vnfm.reopen(operation, error_point)
 
     @property
     def logs(self) -> dict[str, Path]:

@@ -8,8 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.lab.cloud import settings
-from tests.lab.cloud.daemons import TRANSPORT_URL, database_url
+from tests.lab.cloud.daemons import (
+    DATABASE_PASSWORD,
+    DATABASE_PORT,
+    DATABASE_USER,
+    TRANSPORT_URL,
+    database_url,
+)
 from tests.lab.cloud.process import Service, Supervisor
+from tests.lab.machines.host import LabError
 
 SERVER = "tacker-server"
 CONDUCTOR = "tacker-conductor"
@@ -80,6 +87,32 @@ def conductor(directory: Path) -> Service:
     for path in conductor_config(directory):
         argv += ["--config-file", str(path)]
     return Service(CONDUCTOR, argv, queue="TACKER_CONDUCTOR")
+
+
+def reopen(operation: str, error_point: int) -> None:
+    """Change an operation in Tacker's database from PROCESSING to FAILED_TEMP.
+
+    To be called inside the lab's network namespace. See Cloud.reopen_operation().
+    """
+    # Imported here: only the environment that runs the cloud has it.
+    import pymysql
+
+    account = {"user": DATABASE_USER, "password": DATABASE_PASSWORD}
+    with (
+        pymysql.connect(host="127.0.0.1", port=DATABASE_PORT, database="tacker", **account) as db,
+        db.cursor() as cursor,
+    ):
+        changed = cursor.execute(
+            "UPDATE vnf_lcm_op_occs SET operation_state = 'FAILED_TEMP', error_point = %s"
+            " WHERE id = %s AND operation_state = 'PROCESSING'",
+            (error_point, operation),
+        )
+        if changed != 1:
+            raise LabError(f"no operation {operation} is PROCESSING")
+        of_instance = "WHERE id = (SELECT vnf_instance_id FROM vnf_lcm_op_occs WHERE id = %s)"
+        cursor.execute(f"UPDATE vnf SET status = 'ERROR' {of_instance}", operation)
+        cursor.execute(f"UPDATE vnf_instances SET task_state = NULL {of_instance}", operation)
+        db.commit()
 
 
 def conductor_config(directory: Path) -> list[Path]:
