@@ -92,7 +92,7 @@ class Redactor:
         return text
 
 
-_USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_USERINFO = re.compile(r"(?<=://)[^/\s]+(?=@)")
 
 
 def mask_userinfo(text: str) -> str:

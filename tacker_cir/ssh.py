@@ -127,9 +127,12 @@ def load_private_key(text: str) -> paramiko.PKey:
             return key_class.from_private_key(StringIO(text))
         except paramiko.PasswordRequiredException:
             raise
-        except (paramiko.SSHException, ValueError, IndexError):
+        except Exception:
+            # A damaged key makes paramiko raise nearly anything, AssertionError included.
             continue
-    raise paramiko.SSHException("not an Ed25519, ECDSA or RSA private key")
+    raise paramiko.SSHException(
+        "not an Ed25519, ECDSA or RSA private key in OpenSSH or PEM (not PKCS#8) format"
+    )
 
 
 @dataclass

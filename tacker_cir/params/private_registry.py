@@ -32,13 +32,15 @@ DEFAULT_DOCKER_PACKAGE = "docker.io"
 
 # Grammar of distribution's reference package: [host[:port]/]name[:tag][@digest].
 _IMAGE = (
-    r"^(?=.{1,400}$)([a-zA-Z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*"
+    r"^(?=.{1,400}\Z)([a-zA-Z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*"
     r"(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?"
-    r"(@sha256:[0-9a-f]{64})?$"
+    r"(@sha256:[0-9a-f]{64})?\Z"
 )
 _PACKAGE_PATH = "a path relative to the top of the VNF package"
-_PROXY_URL = r"^https?://[^\s\"'\\]+$"
-_APT_WORD = r"^[A-Za-z0-9][A-Za-z0-9./_-]*$"
+_URL = r"^https?://[^\s\"'\\]+\Z"
+# apt keeps a repository's login in auth.conf(5); a sources file is read by everybody.
+_URL_WITHOUT_LOGIN = r"^https?://[^\s\"'\\@]+\Z"
+_APT_WORD = r"^[A-Za-z0-9][A-Za-z0-9./_-]*\Z"
 
 
 def _string(description: str, **more: Any) -> dict[str, Any]:
@@ -47,13 +49,14 @@ def _string(description: str, **more: Any) -> dict[str, Any]:
 
 _PROXY = {
     "type": "object",
+    "writeOnly": True,
     "description": "an object with http_proxy, https_proxy, no_proxy",
     "additionalProperties": False,
     "properties": {
         # A proxy's URL may hold a password.
         name: {
             "type": "string",
-            "pattern": rf"^$|{_PROXY_URL}",
+            "pattern": rf"^\Z|{_URL}",
             "writeOnly": True,
             "description": "a URL http[s]://[user:password@]host[:port]",
         }
@@ -62,7 +65,7 @@ _PROXY = {
     | {
         "no_proxy": {
             "type": "string",
-            "pattern": r"^[^\s\"'\\]*$",
+            "pattern": r"^[^\s\"'\\]*\Z",
             "description": "hosts, domains and networks separated by commas",
         }
     },
@@ -70,11 +73,16 @@ _PROXY = {
 
 _APT_REPOSITORY = {
     "type": "object",
+    "writeOnly": True,
     "description": "an object with uri, keyring_path and optionally suite, components",
     "additionalProperties": False,
     "required": ["uri", "keyring_path"],
     "properties": {
-        "uri": _string("the URL of an apt repository, http:// or https://", pattern=_PROXY_URL),
+        "uri": _string(
+            "the URL of an apt repository, http:// or https://, without user and password",
+            pattern=_URL_WITHOUT_LOGIN,
+            writeOnly=True,
+        ),
         "suite": _string(
             "a suite of the repository; default: the code name of the VM's distribution",
             pattern=_APT_WORD,
@@ -89,17 +97,20 @@ _APT_REPOSITORY = {
     },
 }
 
+# Patterns end in \Z: to Python, $ also means "before a last newline". What may hold a secret is
+# writeOnly as a whole, as a user may write a string where an object belongs.
 SCHEMA: dict[str, Any] = {
     "type": "object",
+    "writeOnly": True,
     "description": f"an object with the members of {KEY}",
     "additionalProperties": False,
     "required": ["ssh_cp_name", "ssh_username"],
     "properties": {
         "ssh_cp_name": _string("the name of the CP used for SSH access to the VM"),
         "ssh_username": _string(
-            "a login name of the VM", pattern=r"^[A-Za-z_][A-Za-z0-9_.@-]*\$?$"
+            "a login name of the VM", pattern=r"^[A-Za-z_][A-Za-z0-9_.@-]*\$?\Z"
         ),
-        "ssh_password": _string("the login's password", writeOnly=True, pattern=r"^[^\r\n\x00]+$"),
+        "ssh_password": _string("the login's password", writeOnly=True, pattern=r"^[^\r\n\x00]+\Z"),
         "ssh_private_key": _string(
             f"a private key without passphrase: the key itself, or {_PACKAGE_PATH}",
             writeOnly=True,
@@ -113,7 +124,7 @@ SCHEMA: dict[str, Any] = {
         "image_path": _string(f"a file made with 'docker save', {_PACKAGE_PATH}"),
         "port_no": {
             "type": ["string", "integer"],
-            "pattern": r"^[0-9]{1,5}$",
+            "pattern": r"^[0-9]{1,5}\Z",
             "minimum": 1,
             "maximum": 65535,
             "description": "a TCP port number, 1 to 65535",
@@ -121,14 +132,14 @@ SCHEMA: dict[str, Any] = {
         "proxy": _PROXY,
         "docker_package": {
             "type": ["string", "object"],
-            "pattern": r"^[a-z0-9][a-z0-9+.-]+$",
+            "pattern": r"^[a-z0-9][a-z0-9+.-]+\Z",
             "description": "a package name, or an object with name, version, apt_repository",
             "additionalProperties": False,
             "required": ["name"],
             "properties": {
-                "name": _string("a package name", pattern=r"^[a-z0-9][a-z0-9+.-]+$"),
+                "name": _string("a package name", pattern=r"^[a-z0-9][a-z0-9+.-]+\Z"),
                 "version": _string(
-                    "the package's full version", pattern=r"^[A-Za-z0-9][A-Za-z0-9.+:~-]*$"
+                    "the package's full version", pattern=r"^[A-Za-z0-9][A-Za-z0-9.+:~-]*\Z"
                 ),
                 "apt_repository": _APT_REPOSITORY,
             },
@@ -136,7 +147,7 @@ SCHEMA: dict[str, Any] = {
         "registry_image": _string("an image reference, e.g. registry:latest", pattern=_IMAGE),
         "data_path": _string(
             "an absolute directory of the VM for the registry's data, not a system directory",
-            pattern=r"^(/[A-Za-z0-9._-]+){1,20}$",
+            pattern=r"^(/[A-Za-z0-9._-]+){1,20}\Z",
         ),
     },
 }

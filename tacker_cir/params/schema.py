@@ -68,7 +68,8 @@ def _shown(error: jsonschema.ValidationError, schema: Mapping[str, Any]) -> str:
     if value is None:
         return "null"
     if schema.get("writeOnly"):
-        return "an empty string" if value == "" else f"another {_type(value)}"
+        article = "a" if error.validator == "type" else "another"
+        return "an empty string" if value == "" else f"{article} {_type(value)}"
     text = repr(value)
     return text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "..."
 
