@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Host-key policies."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import paramiko
+import pytest
+
+from tacker_cir.hostkeys import (
+    AcceptAny,
+    HostKeyMismatch,
+    KnownKeys,
+    PinStore,
+    fingerprint,
+    known_hosts_keys,
+    parse_public_key,
+)
+
+ED25519_1 = "AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+ED25519_2 = "AAAAC3NzaC1lZDI1NTE5AAAAIPuA4iRUlnYqSbRdAr9GmdRI9dGkR9XZEgWdYNfBQH5S"
+
+
+@pytest.fixture(scope="module")
+def keys() -> list[paramiko.PKey]:
+    return [paramiko.ECDSAKey.generate() for _ in range(8)]
+
+
+def pair(key: paramiko.PKey) -> tuple[str, str]:
+    return key.get_name(), key.get_base64()
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (f"ssh-ed25519 {ED25519_1}", "ssh-ed25519"),
+        (f"  ssh-ed25519 {ED25519_1} root@vm  \n", "ssh-ed25519"),
+        (f"sk-ssh-ed25519@openssh.com {ED25519_1}", "sk-ssh-ed25519@openssh.com"),
+    ],
+)
+def test_public_key_lines(line, kind):
+    assert parse_public_key(line) == (kind, ED25519_1)
+
+
+@pytest.mark.parametrize("line", ["", "ssh-ed25519", ED25519_1, "host ssh-rsa AAAA", "a b\nc d"])
+def test_what_is_no_public_key_line(line):
+    with pytest.raises(ValueError, match="not a public key line"):
+        parse_public_key(line)
+
+
+def test_the_first_key_is_pinned(tmp_path, keys):
+    pins = PinStore(tmp_path / "a" / "vnf")
+    pin = pins.key_of("server-1")
+    assert pin.key_types() == ()
+    pin.check(keys[0])
+    assert pin.key_types() == ("ecdsa-sha2-nistp256",)
+    again = PinStore(tmp_path / "a" / "vnf").key_of("server-1")
+    again.check(keys[0])
+    with pytest.raises(HostKeyMismatch, match="another key than at the first") as caught:
+        again.check(keys[1])
+    assert fingerprint(keys[1]) in str(caught.value)
+    assert str(tmp_path / "a" / "vnf" / "server-1.json") in caught.value.remedy
+    assert (tmp_path / "a" / "vnf").stat().st_mode & 0o777 == 0o700
+    assert [file.name for file in (tmp_path / "a" / "vnf").iterdir()] == ["server-1.json"]
+
+
+def test_of_many_first_connections_exactly_one_wins(tmp_path, keys):
+    for round_number in range(20):
+        pins = PinStore(tmp_path / str(round_number))
+        barrier, accepted, refused = threading.Barrier(len(keys)), [], []
+
+        def connect(key, pins=pins, barrier=barrier, accepted=accepted, refused=refused):
+            barrier.wait()
+            try:
+                pins.key_of("s").check(key)
+                accepted.append(key)
+            except HostKeyMismatch:
+                refused.append(key)
+
+        threads = [threading.Thread(target=connect, args=(key,)) for key in keys]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (len(accepted), len(refused)) == (1, len(keys) - 1)
+        pinned = json.loads((tmp_path / str(round_number) / "s.json").read_text())
+        assert (pinned["type"], pinned["key"]) == pair(accepted[0])
+        assert len(list((tmp_path / str(round_number)).iterdir())) == 1
+
+
+def test_pins_live_as_long_as_their_servers(tmp_path, keys):
+    pins = PinStore(tmp_path / "vnf")
+    for number in (1, 2, 3):
+        pins.key_of(f"server-{number}").check(keys[0])
+    pins.keep_only(["server-2"])
+    assert [file.name for file in (tmp_path / "vnf").iterdir()] == ["server-2.json"]
+    pins.key_of("server-1").check(keys[1])
+    pins.clear()
+    assert not (tmp_path / "vnf").exists()
+    pins.clear()
+    pins.keep_only([])
+
+
+@pytest.mark.parametrize("server_id", ["", "../x", "a/b", "a.b", "a\n"])
+def test_a_server_id_is_no_path(tmp_path, server_id):
+    with pytest.raises(ValueError, match="not a server id"):
+        PinStore(tmp_path).key_of(server_id)
+
+
+def test_known_keys(keys):
+    checker = KnownKeys([pair(keys[0]), ("ssh-ed25519", ED25519_1)], "the request")
+    assert checker.key_types() == ("ecdsa-sha2-nistp256", "ssh-ed25519")
+    checker.check(keys[0])
+    with pytest.raises(HostKeyMismatch, match="but the request has another key"):
+        checker.check(keys[1])
+    with pytest.raises(HostKeyMismatch, match="but the request has no key of this machine"):
+        KnownKeys([], "the request").check(keys[0])
+
+
+def test_accept_any_warns(keys, caplog):
+    checker = AcceptAny("CP1 (198.51.100.5)", "because")
+    assert checker.key_types() == ()
+    checker.check(keys[0])
+    assert "CP1 (198.51.100.5): host key ecdsa-sha2-nistp256 SHA256:" in caplog.text
+
+
+def test_known_hosts(tmp_path):
+    file = tmp_path / "known_hosts"
+    file.write_text(
+        "# comment\n"
+        f"198.51.100.5,vm ssh-ed25519 {ED25519_1}\n"
+        f"[198.51.100.5]:2222 ssh-ed25519 {ED25519_2}\n"
+        f"2001:db8::5 ssh-ed25519 {ED25519_2}\n"
+    )
+    assert known_hosts_keys(file, "198.51.100.5") == [("ssh-ed25519", ED25519_1)]
+    assert known_hosts_keys(file, "198.51.100.5", 2222) == [("ssh-ed25519", ED25519_2)]
+    assert known_hosts_keys(file, "2001:db8::5") == [("ssh-ed25519", ED25519_2)]
+    assert known_hosts_keys(file, "198.51.100.6") == []
+    assert known_hosts_keys(tmp_path / "missing", "198.51.100.5") == []
+
+
+def test_hashed_known_hosts(tmp_path):
+    hashed = paramiko.HostKeys.hash_host("198.51.100.5")
+    file = tmp_path / "known_hosts"
+    file.write_text(f"{hashed} ssh-ed25519 {ED25519_1}\n")
+    assert known_hosts_keys(file, "198.51.100.5") == [("ssh-ed25519", ED25519_1)]
+
+
+def test_known_hosts_that_cannot_be_read(tmp_path):
+    with pytest.raises(ValueError, match=str(tmp_path)):
+        known_hosts_keys(tmp_path, "198.51.100.5")

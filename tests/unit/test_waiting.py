@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Polling."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tacker_cir.waiting import Deadline, poll
+
+
+class NotYet(Exception):
+    pass
+
+
+def test_a_deadline_runs_down_to_zero():
+    deadline = Deadline(0.05)
+    assert 0 < deadline.remaining <= 0.05 and not deadline.expired
+    while not deadline.expired:
+        assert deadline.remaining <= 0.05
+    assert deadline.remaining == 0
+    assert Deadline(0).expired
+
+
+def test_poll_returns_what_the_attempt_returns():
+    outcomes, told = [NotYet("1"), NotYet("2"), "done"], []
+
+    def attempt():
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    result = poll(
+        attempt,
+        Deadline(10),
+        retry_on=(NotYet,),
+        first_wait=0.001,
+        on_retry=lambda error, elapsed: told.append((str(error), elapsed >= 0)),
+    )
+    assert result == "done"
+    assert told == [("1", True), ("2", True)]
+
+
+def test_poll_ends_with_the_last_error():
+    calls = []
+
+    def attempt():
+        calls.append(None)
+        raise NotYet(len(calls))
+
+    start = time.monotonic()
+    with pytest.raises(NotYet) as caught:
+        poll(attempt, Deadline(0.1), retry_on=(NotYet,), first_wait=0.01, max_wait=0.02)
+    assert caught.value.args == (len(calls),) and len(calls) > 2
+    assert 0.1 <= time.monotonic() - start < 2
+
+
+def test_every_other_error_ends_the_wait():
+    def attempt():
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        poll(attempt, Deadline(60), retry_on=(NotYet,))
+
+
+def test_an_expired_deadline_still_gives_one_attempt():
+    assert poll(lambda: 1, Deadline(0), retry_on=(NotYet,)) == 1
