@@ -72,14 +72,17 @@ def unpack(package: str, cache: Path = CACHE) -> Path:
     Dependencies are the caller's matter: the lab's daemons need the C library only.
     """
 
-    def build(tree: Path) -> None:
-        tree.mkdir()
-        _with_fresh_lists(["apt-get", "-q", "download", package], cwd=tree)
-        (deb,) = tree.glob("*.deb")
-        run(["dpkg-deb", "-x", deb, tree])
-
     tree = cache / "unpacked" / package / os_release()["VERSION_ID"]
-    return build_once(tree, f"download of {package}", build)
+    return build_once(tree, f"download of {package}", lambda path: unpack_over(path, [package]))
+
+
+def unpack_over(tree: Path, packages: Sequence[str]) -> None:
+    """Download packages and unpack them over each other in a directory, without installing."""
+    tree.mkdir(exist_ok=True)
+    _with_fresh_lists(["apt-get", "-q", "download", *packages], cwd=tree)
+    for deb in sorted(tree.glob("*.deb")):
+        run(["dpkg-deb", "-x", deb, tree])
+        deb.unlink()
 
 
 def download(packages: Sequence[str], status: Path, into: Path) -> list[Path]:

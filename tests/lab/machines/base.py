@@ -155,13 +155,17 @@ def _customise(tree: Path, sources: list[tuple[str, str, list[str]]]) -> None:
 
 def guest_sources(sources: list[tuple[str, str, list[str]]]) -> str:
     """The guests' sources.list: the lab's own repository, then the host's mirror behind it."""
-    ring = f"/usr/share/keyrings/{os_release()['ID']}-archive-keyring.gpg"
     lines = [f"deb [trusted=yes] http://{GATEWAY}/local ./"]
     lines += [
-        f"deb [signed-by={ring}] http://{GATEWAY}/mirror/{number} {suite} {' '.join(parts)}"
+        f"deb [signed-by={keyring()}] http://{GATEWAY}/mirror/{number} {suite} {' '.join(parts)}"
         for number, (_, suite, parts) in enumerate(sources)
     ]
     return "\n".join(lines) + "\n"
+
+
+def keyring() -> str:
+    """Path of the distribution's archive keys, the same on the host and in a guest."""
+    return f"/usr/share/keyrings/{os_release()['ID']}-archive-keyring.gpg"
 
 
 def _valid_until() -> str:

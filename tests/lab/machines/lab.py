@@ -105,6 +105,12 @@ class MachineLab:
         """Run an interactive command inside a machine as root; its exit status is returned."""
         return subprocess.run(self._machine(name).enter(argv)).returncode
 
+    def serve(self, name: str, directory: Path) -> None:
+        """Let machines of the running lab fetch a directory from http://198.51.100.1/NAME."""
+        with locked(self._lock, shared=True):
+            self._facts()
+            services.serve(self.dir, name, directory)
+
     def apt_log(self) -> list[str]:
         """Requests to the package server: "time client request status"."""
         return (self.dir / "apt.log").read_text().splitlines()

@@ -14,7 +14,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from tests.lab.machines import apt, guests
+from tests.lab.machines import apt, guests, repositories
 from tests.lab.machines.host import build_once, os_release, run
 
 PACKAGES = ["docker.io", "containerd", "runc"]
@@ -27,34 +27,18 @@ RENAMED = {"docker.io", "docker-cli", "containerd", "runc"}
 
 def ensure(cache: Path, base: Path) -> Path:
     """Return the directory with both repositories, for machines over the given base tree."""
-    recipe = Path(__file__).read_bytes()
+    recipe = [Path(module).read_bytes() for module in (__file__, repositories.__file__)]
     name = apt.fingerprint(recipe, base.name, _codenames())
 
     def build(tree: Path) -> None:
-        debs = apt.download(PACKAGES, base / "var/lib/dpkg/status", tree / "local")
-        _index_flat(tree / "local")
+        local = tree / "local"
+        debs = apt.download(PACKAGES, base / "var/lib/dpkg/status", local)
+        repositories.write_packages(local, ".", local / "Packages")
+        repositories.write_release(local, {})
         _repack(debs, tree / "docker-ce/pool")
         _index_signed(tree / "docker-ce")
 
     return build_once(cache / "packages" / name, "package repositories for the machines", build)
-
-
-def _index_flat(repository: Path) -> None:
-    _write_packages(repository, ".", repository / "Packages")
-    _write_release(repository, {})
-
-
-def _write_packages(top: Path, pool: str, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(run(["apt-ftparchive", "packages", pool], cwd=top).stdout)
-    run(["gzip", "-9kn", target])
-
-
-def _write_release(directory: Path, fields: dict[str, str]) -> None:
-    options = [f"-oAPT::FTPArchive::Release::{key}={value}" for key, value in fields.items()]
-    # Written only after the scan, or the file would list itself.
-    text = run(["apt-ftparchive", *options, "release", "."], cwd=directory).stdout
-    (directory / "Release").write_text(text)
 
 
 def _repack(debs: list[Path], pool: Path) -> None:
@@ -123,37 +107,19 @@ def _codenames() -> list[str]:
 def _index_signed(repository: Path) -> None:
     """Write indexes for every codename that a guest may have, and sign them with a new key."""
     architecture = run(["dpkg", "--print-architecture"]).stdout.strip()
-    with tempfile.TemporaryDirectory(prefix="lab-gpg-") as home:
-        gpg = [
-            "gpg",
-            "--homedir",
-            home,
-            "--batch",
-            "--yes",
-            "--quiet",
-            "--pinentry-mode=loopback",
-            "--passphrase",
-            "",
-        ]
-        try:
-            run([*gpg, "--quick-generate-key", "tacker_cir lab", "ed25519", "sign", "never"])
-            run([*gpg, "--armor", "--output", repository / "gpg", "--export"])
-            for codename in _codenames():
-                dist = repository / "dists" / codename
-                _write_packages(repository, "pool", dist / f"stable/binary-{architecture}/Packages")
-                _write_release(
-                    dist,
-                    {
-                        "Origin": "Docker",
-                        "Label": "stand-in of the tacker_cir lab",
-                        "Suite": codename,
-                        "Codename": codename,
-                        "Components": "stable",
-                        "Architectures": architecture,
-                    },
-                )
-                release = dist / "Release"
-                run([*gpg, "--clearsign", "--output", dist / "InRelease", release])
-                run([*gpg, "--armor", "--detach-sign", "--output", f"{release}.gpg", release])
-        finally:
-            run(["gpgconf", "--homedir", home, "--kill", "all"], check=False)
+    with repositories.signer() as signer:
+        signer.export(repository / "gpg")
+        for codename in _codenames():
+            dist = repository / "dists" / codename
+            index = dist / f"stable/binary-{architecture}/Packages"
+            repositories.write_packages(repository, "pool", index)
+            fields = {
+                "Origin": "Docker",
+                "Label": "stand-in of the tacker_cir lab",
+                "Suite": codename,
+                "Codename": codename,
+                "Components": "stable",
+                "Architectures": architecture,
+            }
+            repositories.write_release(dist, fields)
+            signer.sign(dist / "Release")

@@ -2,7 +2,7 @@
 """The package server: listens in the lab's namespace, where machines are, and works outside it.
 
 So machines get packages although nothing leads out of their network. Paths:
-  /local, /docker-ce     the lab's own repositories (packages.py)
+  /local, /docker-ce     the lab's own repositories (packages.py), and whatever else it is given
   /mirror/N/...          the N-th of the host's apt sources, fetched with the host's own apt
                          (its proxies, credentials and transports) and kept in the cache
 Run by the lab as: python3 -m tests.lab.machines.packages_server SETTINGS.json

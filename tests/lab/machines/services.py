@@ -23,6 +23,9 @@ from tests.lab.machines.guests import MIRROR
 from tests.lab.machines.host import REPOSITORY, LabError, run, wait_for
 
 START_SECONDS = 20
+SERVED = "served"
+"""In the run directory: what the package server serves, as links into the cache."""
+
 PROXY_PORT = 3128
 PROXY_USER = "proxyuser"
 
@@ -47,7 +50,9 @@ def start(
 
     :param proxy_password: None keeps that of a proxy that runs, or makes a random one.
     """
-    _start_package_server(cache, run_dir, netns, repositories)
+    for repository in repositories.iterdir():
+        serve(run_dir, repository.name, repository)
+    _start_package_server(cache, run_dir, netns)
     _start_mirror(cache, run_dir, netns)
     _start_proxy(cache, run_dir, netns, proxy_password)
 
@@ -58,13 +63,23 @@ def proxy_url(run_dir: Path) -> str:
     return f"http://{PROXY_USER}:{password}@{GATEWAY}:{PROXY_PORT}"
 
 
-def _start_package_server(cache: Path, run_dir: Path, netns: str, repositories: Path) -> None:
+def serve(run_dir: Path, name: str, directory: Path) -> None:
+    """Let the package server, running or not yet, serve a directory as /NAME."""
+    link = run_dir / SERVED / name
+    link.parent.mkdir(exist_ok=True)
+    part = link.with_name(f".{name}.part")
+    part.unlink(missing_ok=True)
+    part.symlink_to(directory)
+    part.rename(link)
+
+
+def _start_package_server(cache: Path, run_dir: Path, netns: str) -> None:
     settings = json.dumps(
         {
             "netns": netns,
             "address": GATEWAY,
             "port": 80,
-            "top": str(repositories),
+            "top": str(run_dir / SERVED),
             "cache": str(cache / "mirror"),
             "sources": [uri for uri, _, _ in apt.distribution_sources()],
         }
