@@ -106,16 +106,17 @@ class RegistryVnf:
         self._others = {server["id"] for server in stand.cloud.servers()}
 
     def instantiate(
-        self, overrides: Mapping[str, Any] | None = None, *, sample: str | None = None, **more: Any
+        self,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        sample: str = "instantiate_private_registry.json",
     ) -> dict[str, Any]:
         """Instantiate and return the operation, whatever it came to.
 
         :param overrides: members of private_registry_installation_param; None removes one
-        :param more: further additionalParams
+        :param sample: file name in samples/requests
         """
-        sample = sample or "instantiate_private_registry.json"
         body = request(sample, self.tacker.vim_id(), overrides)
-        body["additionalParams"].update(more)
         return self.tacker.wait(self.tacker.instantiate(self.id, body))
 
     def heal(self, vnfc_ids: list[str] | None = None) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def test_basehot_package_pulls_through_a_proxy_on_another_port(stand, lab, vnf, 
         "proxy": {"http_proxy": proxy_url, "https_proxy": proxy_url, "no_proxy": ""},
     }
     before = len(lab.proxy_log())
-    completed(registry.instantiate(overrides, sample=BASEHOT, vm_image="debian-12-mirror"))
+    completed(registry.instantiate(overrides, sample=BASEHOT))
     assert registry_status(registry.server().address, 5050) == 200
     used = "\n".join(lab.proxy_log()[before:])
     assert "docker.io" in used and "/v2/library/registry/" in used
