@@ -111,20 +111,34 @@ class RegistryVnf:
         *,
         sample: str = "instantiate_private_registry.json",
     ) -> dict[str, Any]:
-        """Instantiate and return the operation, whatever it came to.
+        """Instantiate and return the operation, whatever it came to; parameters as for
+        :meth:`begin_instantiate`."""
+        return self.tacker.wait(self.begin_instantiate(overrides, sample=sample))
+
+    def begin_instantiate(
+        self,
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        sample: str = "instantiate_private_registry.json",
+    ) -> str:
+        """Begin to instantiate and return the operation's id.
 
         :param overrides: members of private_registry_installation_param; None removes one
         :param sample: file name in samples/requests
         """
         body = request(sample, self.tacker.vim_id(), overrides)
-        return self.tacker.wait(self.tacker.instantiate(self.id, body))
+        return self.tacker.instantiate(self.id, body)
 
     def heal(self, vnfc_ids: list[str] | None = None) -> dict[str, Any]:
         """Heal VNFCs, or the whole VNF, and return the operation."""
+        return self.tacker.wait(self.begin_heal(vnfc_ids))
+
+    def begin_heal(self, vnfc_ids: list[str] | None = None) -> str:
+        """Begin to heal VNFCs, or the whole VNF, and return the operation's id."""
         body: dict[str, Any] = {"cause": "test"}
         if vnfc_ids is not None:
             body["vnfcInstanceId"] = vnfc_ids
-        return self.tacker.wait(self.tacker.heal(self.id, body))
+        return self.tacker.heal(self.id, body)
 
     def terminate(self) -> dict[str, Any]:
         """Terminate and return the operation."""

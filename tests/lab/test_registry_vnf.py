@@ -14,6 +14,7 @@ import pytest
 
 from tacker_cir.inventory import Heat, find_nodes
 from tests.lab.cloud import settings
+from tests.lab.cloud.api import TackerError
 from tests.lab.driving import registry_status
 from tests.lab.machines import images
 from tests.lab.machines.host import wait_for
@@ -186,19 +187,64 @@ def test_retry_completes_what_a_broken_connection_left(stand, vnf):
 
 def _cut_when_installing(stand, registry):
     """End the SSH sessions of the VNF's machine as soon as apt installs there."""
-    server = wait_for(lambda: _server_that_answers(registry), "the VM", 60)
-    wait = "until pgrep -f '[a]pt-get .*install' >/dev/null; do sleep 0.05; done; "
-    wait += "pkill -f '[s]shd: ubuntu'"
-    stand.lab.run(server.machine, ["sh", "-c", wait])
+    machine = _wait_until_installing(stand, registry)
+    stand.lab.run(machine, ["pkill", "-f", "sshd: ubuntu"])
 
 
-def _server_that_answers(registry):
+def _wait_until_installing(stand, registry, old_id=None) -> str:
+    """Wait until apt installs on the VNF's (new) machine; return the machine's name."""
+    server = wait_for(lambda: _server_that_answers(registry, old_id), "the VM", 60)
+    # The brackets keep the pattern from matching the shell that holds it.
+    wait = "until pgrep -f '[a]pt-get .*install' >/dev/null; do sleep 0.05; done"
+    stand.lab.run(server.machine, ["timeout", "60", "sh", "-c", wait])
+    return server.machine
+
+
+def _server_that_answers(registry, old_id):
     try:
         server = registry.server()
         socket.create_connection((server.address, 22), timeout=1).close()
     except (ValueError, OSError):
         return None
-    return server
+    return server if server.id != old_id else None
+
+
+def test_conductor_killed_in_the_middle_of_an_instantiation(stand, vnf):
+    """As the user guide says: Tacker's v1 API cannot go on by itself, its database must be told."""
+    registry = vnf()
+    operation = registry.begin_instantiate()
+    _wait_until_installing(stand, registry)
+    stand.cloud.kill_conductor()
+    stand.cloud.start_conductor()
+    assert registry.tacker.operation(operation)["operationState"] == "PROCESSING"
+    with pytest.raises(TackerError, match="409"):
+        registry.tacker.retry(operation)
+
+    stand.cloud.reopen_operation(operation, error_point=4)
+    registry.tacker.retry(operation)
+    completed(registry.tacker.wait(operation))
+    assert registry_status(registry.server().address) == 200
+
+
+def test_conductor_killed_in_the_middle_of_a_heal(stand, vnf):
+    registry = vnf()
+    completed(registry.instantiate())
+    old = registry.server()
+    operation = registry.begin_heal(registry.vnfc_ids())
+    wait_for(lambda: stand.lab.state(old.machine)["state"] == "absent", "the old VM's end", 60)
+    wait_for(lambda: _heal_end_runs(stand, registry), "heal_end", 90)
+    stand.cloud.kill_conductor()
+    stand.cloud.start_conductor()
+
+    stand.cloud.reopen_operation(operation, error_point=6)
+    registry.tacker.retry(operation)
+    completed(registry.tacker.wait(operation))
+    assert registry_status(registry.server().address) == 200
+
+
+def _heal_end_runs(stand, registry):
+    log = stand.cloud.logs["tacker-conductor"].read_text(errors="replace")
+    return f"heal_end of VNF instance {registry.id}: start" in log
 
 
 def test_two_instances_at_once_in_one_conductor(vnf):
