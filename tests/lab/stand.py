@@ -26,8 +26,8 @@ class CloudStand:
         self.cloud = Cloud(directory, self.lab, conductor={"tacker_cir": options})
 
     def is_up(self) -> bool:
-        """Whether machines can be made and the cloud's services were all started."""
-        return self.cloud.rc.exists()
+        """Whether machines can be made and all of the cloud's services run."""
+        return self.cloud.is_up()
 
     def up(self) -> None:
         """Bring everything up; what is up already stays."""

@@ -54,7 +54,7 @@ class Cloud:
 
         :raises LabError: when a service does not start; all that was started is ended then.
         """
-        if self._marker.exists() and all(map(self._supervisor.running, self.logs)):
+        if self.is_up():
             say(f"the cloud is up already; logs: {self._supervisor.logs}")
             return
         self.down()
@@ -77,6 +77,10 @@ class Cloud:
             self._write_rc()
             self._marker.touch()
         say(f"by hand: source {self.rc}")
+
+    def is_up(self) -> bool:
+        """Whether all services were started and still run."""
+        return self._marker.exists() and all(map(self._supervisor.running, self.logs))
 
     def down(self) -> None:
         """End all services at once and remove their data, logs and machines."""
