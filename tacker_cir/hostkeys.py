@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -49,7 +50,16 @@ def parse_public_key(line: str) -> tuple[str, str]:
     match = _PUBLIC_KEY.match(line.strip())
     if match is None:
         raise ValueError("not a public key line")
-    return match["type"], match["key"]
+    kind, key = match["type"], match["key"]
+    # The key itself begins with the length and the name of its type (RFC 4253, section 6.6).
+    name = kind.encode()
+    try:
+        genuine = base64.b64decode(key).startswith(len(name).to_bytes(4, "big") + name)
+    except ValueError:
+        genuine = False
+    if not genuine:
+        raise ValueError("not a public key line")
+    return kind, key
 
 
 def fingerprint(key: paramiko.PKey) -> str:

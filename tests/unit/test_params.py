@@ -24,6 +24,7 @@ MINIMUM = {
     "ssh_username": "ubuntu",
     "ssh_password": "MARK-password",
 }
+HOST_KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 REPOSITORY = {"uri": "https://repo.example/linux/debian", "keyring_path": "Files/keys/docker.asc"}
 
 
@@ -75,7 +76,7 @@ def test_all_that_can_be_given(package):
         {
             **MINIMUM,
             "ssh_private_key": key,
-            "ssh_host_keys": ["ssh-ed25519 AAAA root@vm"],
+            "ssh_host_keys": [f"ssh-ed25519 {HOST_KEY} root@vm"],
             "image_path": "Files/images/registry.tar",
             "port_no": "8080",
             "proxy": {
@@ -93,7 +94,7 @@ def test_all_that_can_be_given(package):
         },
     )
     assert params.credentials.private_key == Secret(key)
-    assert params.ssh_host_keys == (("ssh-ed25519", "AAAA"),)
+    assert params.ssh_host_keys == (("ssh-ed25519", HOST_KEY),)
     assert params.image is not None and params.image.tags == ("registry:latest",)
     assert params.port_no == 8080
     assert params.proxy == Proxy(
@@ -274,7 +275,7 @@ def test_every_fault_is_found_at_once(faulty_package):
         "ssh_username": "a b",
         "ssh_pasword": "MARK1",
         "ssh_private_key": "-----BEGIN MARK2",
-        "ssh_host_keys": ["MARK3", "ssh-ed25519 AAAA", 7],
+        "ssh_host_keys": ["MARK3", f"ssh-ed25519 {HOST_KEY}", 7],
         "image_path": "../MARK",
         "port_no": 70000,
         "proxy": {"http_proxy": "MARK4", "https_proxy": "https://MARK5:x", "nope": "MARK6"},
