@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The state of a real machine: this one."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+
+import pytest
+
+from tacker_cir.facts import gather
+from tests.functional.server import IS_ROOT
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="a machine's state is read as root")
+def test_what_this_machine_has(sshd, dial, tmp_path):
+    odd = tmp_path / "it's $odd"
+    odd.write_bytes(b"content\n")
+    odd.chmod(0o640)
+    missing = str(tmp_path / "missing")
+    connection = dial(sshd)
+    before = sshd.commands
+    facts = gather(
+        connection,
+        packages=["dpkg", "no-such-package"],
+        files=[str(odd), missing, str(tmp_path)],
+        images=["no/such:image"],
+        containers=["no-such-container"],
+    )
+    # One to learn how to become root, one for all of the facts.
+    assert sshd.commands - before == 2
+    assert facts.os_release == platform.freedesktop_os_release()
+    told = subprocess.check_output(["dpkg", "--print-architecture"], text=True)
+    assert facts.architecture == told.strip()
+    query = ["dpkg-query", "-W", "-f", "${Version}", "dpkg"]
+    assert facts.packages == {"dpkg": subprocess.check_output(query, text=True)}
+    fact = facts.files[str(odd)]
+    assert (fact.mode, fact.owner, fact.group) == (0o640, "root", "root")
+    assert fact.sha256 == hashlib.sha256(b"content\n").hexdigest()
+    assert set(facts.files) == {str(odd)}
+    assert facts.images == {} and facts.containers == {}

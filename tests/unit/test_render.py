@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every file that is written on a machine, against tests/golden."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+from tacker_cir.command import Secret
+from tacker_cir.facts import Facts
+from tacker_cir.host import docker as host_docker
+from tacker_cir.params.private_registry import AptRepository, DockerPackage, Proxy
+from tacker_cir.render import apt, docker
+
+PLAIN = ("http://192.0.2.9:3128", "http://192.0.2.9:3128", "")
+WITH_LOGIN = (
+    "http://user:p%40ss%25w%C3%B6rd@[2001:db8::9]:3128",
+    "https://proxy.example:3129/",
+    "localhost,127.0.0.1,::1,registry.example,.internal,*.internal,198.51.100.0/24,2001:db8::/64",
+)
+HTTP_ONLY = ("http://192.0.2.9:3128", None, "localhost")
+PROXIES = [("plain", PLAIN), ("login", WITH_LOGIN), ("http_only", HTTP_ONLY)]
+
+
+@pytest.mark.parametrize(("name", "proxy"), PROXIES)
+def test_apt_proxy(golden, name, proxy):
+    golden(f"apt_proxy_{name}.conf", apt.proxy_conf(*proxy))
+
+
+@pytest.mark.skipif(shutil.which("apt-config") is None, reason="no apt on this machine")
+@pytest.mark.parametrize(("name", "proxy"), PROXIES)
+def test_apt_reads_the_proxy_as_meant(tmp_path, name, proxy):
+    http, https, no_proxy = proxy
+    file = tmp_path / "proxy.conf"
+    file.write_text(apt.proxy_conf(*proxy))
+    shown = subprocess.run(
+        ["apt-config", "--config-file", str(file), "shell", "HTTP", "Acquire::http::Proxy",
+         "HTTPS", "Acquire::https::Proxy", "DIRECT", "Acquire::http::Proxy::localhost",
+         "DIRECT6", "Acquire::http::Proxy::::1"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    expected = [f"HTTP='{http}'"]
+    expected += [f"HTTPS='{https}'"] if https else []
+    expected += ["DIRECT='DIRECT'"] if "localhost" in no_proxy else []
+    expected += ["DIRECT6='DIRECT'"] if "::1" in no_proxy else []
+    assert shown.stdout.splitlines() == expected
+    assert shown.stderr == ""
+
+
+@pytest.mark.parametrize(("name", "proxy"), PROXIES)
+def test_docker_proxy(golden, name, proxy):
+    golden(f"docker_proxy_{name}.env", docker.proxy_environment(*proxy))
+
+
+def test_docker_drop_in(golden):
+    golden("docker_drop_in.conf", docker.environment_drop_in(host_docker.PROXY_ENVIRONMENT))
+
+
+def test_apt_source(golden):
+    golden(
+        "apt_source.sources",
+        apt.deb822_source(
+            "https://repo.example/linux/debian", "bookworm", ["stable", "test"],
+            host_docker.KEYRING_ARMORED, "amd64",
+        ),
+    )  # fmt: skip
+
+
+def test_nothing_to_write():
+    assert apt.proxy_conf(None, None, "localhost") == ""
+    assert docker.proxy_environment(None, None) == ""
+
+
+FACTS = Facts(os_release={"VERSION_CODENAME": "bookworm"}, architecture="amd64")
+
+
+def files(package=DockerPackage(), proxy=None):  # noqa: B008 - frozen
+    return {f.path: f for f in host_docker.desired_files(FACTS, package, proxy)}
+
+
+def test_without_options_no_file_shall_exist():
+    assert all(file.content is None for file in files().values())
+    assert set(files()) == set(host_docker.PATHS)
+
+
+def test_only_root_reads_a_proxy_with_a_login():
+    found = files(proxy=Proxy(Secret(WITH_LOGIN[0]), Secret(WITH_LOGIN[1]), WITH_LOGIN[2]))
+    assert found[host_docker.APT_PROXY].mode == 0o600
+    assert found[host_docker.PROXY_ENVIRONMENT].mode == 0o600
+    assert b"user" not in found[host_docker.PROXY_DROP_IN].content
+    plain = files(proxy=Proxy(Secret(PLAIN[0])))
+    assert plain[host_docker.APT_PROXY].mode == 0o644
+
+
+@pytest.mark.parametrize(
+    ("keyring", "path", "other"),
+    [
+        (b"-----BEGIN PGP", host_docker.KEYRING_ARMORED, host_docker.KEYRING_BINARY),
+        (b"\x99\x02", host_docker.KEYRING_BINARY, host_docker.KEYRING_ARMORED),
+    ],
+)
+def test_a_repository_trusts_its_own_keyring_only(keyring, path, other):
+    repository = AptRepository("https://repo.example", None, ("stable",), keyring)
+    found = files(DockerPackage("docker-ce", None, repository, requested=True))
+    assert found[path].content == keyring and found[other].content is None
+    source = found[host_docker.APT_SOURCE].content.decode()
+    assert f"Signed-By: {path}\n" in source
+    assert "Suites: bookworm\n" in source
+
+
+@pytest.mark.parametrize(
+    ("facts", "package", "needed"),
+    [
+        (Facts(), DockerPackage(), True),
+        (Facts(docker_installed=True), DockerPackage(), False),
+        (Facts(docker_installed=True), DockerPackage("docker-ce", requested=True), True),
+        (Facts(packages={"docker-ce": "1"}), DockerPackage("docker-ce", requested=True), False),
+        (Facts(packages={"docker-ce": "1"}), DockerPackage("docker-ce", "1", requested=True),
+         False),
+        (Facts(packages={"docker-ce": "2"}), DockerPackage("docker-ce", "1", requested=True),
+         True),
+    ],
+)  # fmt: skip
+def test_when_docker_is_installed(facts, package, needed):
+    assert host_docker.needs_install(facts, package) is needed
