@@ -79,12 +79,10 @@ def _run(steps: Steps, stand: CloudStand, directory: Path) -> None:
         _doctor(stand, csar)
     with steps.step("onboard the package through Tacker"):
         vnf = RegistryVnf(stand, csar)
-    try:
-        with DockerHost(stand.lab) as user:
-            _life(steps, stand, vnf, user, directory)
-    finally:
-        with steps.step("remove the VNF instance and its package"):
-            vnf.discard()
+    with DockerHost(stand.lab) as user:
+        _life(steps, stand, vnf, user, directory)
+    with steps.step("remove the VNF instance and its package"):
+        vnf.discard()
 
 
 def _life(
