@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -20,6 +21,11 @@ from tests.functional import program
 from tests.functional.server import ADDRESS, USER, Sshd, public_pairs
 
 NODE = f"CP1 ({ADDRESS})"
+
+
+def pytest_configure() -> None:
+    """End servers and their (perhaps stopped) sessions also when the run is terminated."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
