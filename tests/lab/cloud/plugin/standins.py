@@ -332,9 +332,8 @@ class _Command:
         text = self._output.read()
         if self._process.returncode != 0:
             reason = json.loads(text)["error"] if text.startswith("{") else text
-            raise exception.ResourceInError(
-                resource_status="ERROR", status_reason=f"machine {self._name}: {reason}"
-            )
+            # Not ResourceInError: Heat would try that five times.
+            raise exception.Error(f"machine {self._name}: {reason}")
         return json.loads(text)
 
 
