@@ -91,6 +91,42 @@ Type=exec
 ExecStart=/usr/bin/python3 /usr/local/sbin/unattended-upgrade
 """
 
+# What a node of Kubernetes can do on a virtual machine, but not in a container of this host:
+# - Root may lack CAP_SYS_RESOURCE. Then runc can give no container a lower OOM score or all
+#   capabilities, as pods ask for: it gets neither, by a runc that comes first in the path.
+# - The kubelet sets kernel parameters that are the whole host's: it gets files instead.
+_RUNC = r"""#!/bin/sh
+# tacker_cir lab: runc for a machine whose root may lack CAP_SYS_RESOURCE
+bundle=. previous=
+for word; do
+    case "$previous" in --bundle | -b) bundle=$word ;; esac
+    previous=$word
+done
+capabilities=$(sed -n 's/^CapEff:[[:space:]]*/0x/p' /proc/self/status)
+config=$bundle/config.json
+if [ $((capabilities >> 24 & 1)) = 0 ] && [ -w "$config" ]; then
+    sed -i -E -e 's/"oomScoreAdj":-[0-9]+/"oomScoreAdj":0/' \
+        -e 's/"CAP_SYS_RESOURCE",|,"CAP_SYS_RESOURCE"//g' "$config"
+fi
+PATH=/usr/sbin:/usr/bin
+exec runc "$@"
+"""
+_SYSCTLS_UNIT = """\
+[Unit]
+Description=Give the kubelet private files for kernel parameters of the whole host
+DefaultDependencies=no
+Before=sysinit.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'mkdir -p /run/lab-sysctls; \
+for path in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops \
+kernel/keys/root_maxkeys kernel/keys/root_maxbytes; do \
+file=/run/lab-sysctls/$${path##*/}; cat /proc/sys/$$path > $$file; \
+mount --bind $$file /proc/sys/$$path; done'
+"""
+
 _BOOKWORM = _debian("12", "bookworm")
 IMAGES = {
     "debian-12": Image(_BOOKWORM),
@@ -107,6 +143,16 @@ IMAGES = {
             # Stands for the enabling link that `systemctl enable` would make.
             "/etc/systemd/system/ssh.service.d/after-upgrades.conf": File(
                 "[Unit]\nWants=unattended-upgrades.service\n"
+            ),
+        },
+    ),
+    "debian-12-k8s": Image(
+        _BOOKWORM,
+        {
+            "/usr/local/sbin/runc": File(_RUNC, 0o755),
+            "/etc/systemd/system/lab-sysctls.service": File(_SYSCTLS_UNIT),
+            "/etc/systemd/system/sysinit.target.d/lab-sysctls.conf": File(
+                "[Unit]\nWants=lab-sysctls.service\n"
             ),
         },
     ),
