@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -19,6 +20,8 @@ from tests.lab.machines import network
 from tests.lab.machines.host import REPOSITORY, LabError, say
 from tests.lab.stand import CloudStand
 
+#: prctl(2): the signal to get when the parent dies.
+PR_SET_PDEATHSIG = 1
 NEEDS_ROOT = "lab not run: making machines and network namespaces needs root"
 
 
@@ -29,8 +32,9 @@ def main(argv: list[str] | None = None) -> int:
         print(NEEDS_ROOT)
         # The test suite does what it can without root; tox's closing line repeats this.
         return 0 if arguments.command == "test" else 1
-    # So that a plain kill cleans up like Ctrl-C does.
+    # So that a plain kill, of this process or of tox above it, cleans up like Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     stand = CloudStand()
     try:
         return arguments.run(stand, arguments)

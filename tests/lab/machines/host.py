@@ -32,7 +32,9 @@ class LabError(Exception):
 
 def say(message: str) -> None:
     """Print one progress line; stdout stays free for a command's JSON answer."""
-    print(f"[lab {time.strftime('%H:%M:%S')}] {message}", file=sys.stderr, flush=True)
+    # Whoever read it may have been killed; the cleaning up that is told of goes on.
+    with contextlib.suppress(BrokenPipeError):
+        print(f"[lab {time.strftime('%H:%M:%S')}] {message}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
