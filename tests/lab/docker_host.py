@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tacker_cir.command import Command, Redactor, Secret
 from tacker_cir.hostkeys import AcceptAny
-from tacker_cir.ssh import Connection, Credentials, connect
+from tacker_cir.login import Credentials
+from tacker_cir.ssh import Connection, connect
 from tests.lab.machines import MachineLab
 from tests.lab.machines.network import NETWORK
 

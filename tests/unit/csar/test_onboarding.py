@@ -149,8 +149,6 @@ def user_data(root, body, grant=None):
 def test_user_data_names_image_and_flavor(variant, given, image, flavor, variants, conductor):
     root = conductor(variants(variant).path)[3]
     body = sample_request("instantiate_private_registry_basehot")
-    for key in ("vm_image", "vm_flavor"):
-        del body["additionalParams"][key]
     body["additionalParams"].update(given)
 
     nfv, _, _ = user_data(root, body, glance_image() if variant == "basehot-file" else {})

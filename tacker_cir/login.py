@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Getting into a machine that may still be booting: sshd, its host key, the login."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from io import StringIO
+
+import paramiko
+from oslo_log import log as logging
+
+from tacker_cir import exceptions as exc
+from tacker_cir.command import Secret
+from tacker_cir.hostkeys import HostKeyChecker, HostKeyMismatch
+from tacker_cir.waiting import Deadline, poll
+
+LOG = logging.getLogger(__name__)
+
+PORT = 22
+#: Seconds between two keep-alive packets.
+KEEPALIVE = 15
+#: Seconds after which the kernel gives up a peer that acknowledges nothing (tcp(7)).
+DEAD_AFTER = 60
+#: Seconds between two lines in the log while waiting.
+PROGRESS = 5
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """How to log in.
+
+    :param username: login name
+    :param password: SSH password, and the one for sudo where sudo asks for it
+    :param private_key: private key in PEM or OpenSSH format, without a passphrase
+    """
+
+    username: str
+    password: Secret | None = None
+    private_key: Secret | None = None
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        return tuple(s for s in (self.password, self.private_key) if s is not None)
+
+
+def load_private_key(text: str) -> paramiko.PKey:
+    """Return the key in ``text`` (PEM or OpenSSH format).
+
+    :raises paramiko.PasswordRequiredException: the key has a passphrase
+    :raises paramiko.SSHException: not a private key of a supported type
+    """
+    for key_class in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
+        try:
+            return key_class.from_private_key(StringIO(text))
+        except paramiko.PasswordRequiredException:
+            raise
+        except Exception:
+            # A damaged key makes paramiko raise nearly anything, AssertionError included.
+            continue
+    raise paramiko.SSHException(
+        "not an Ed25519, ECDSA or RSA private key in OpenSSH or PEM (not PKCS#8) format"
+    )
+
+
+def open_transport(
+    node: str,
+    address: str,
+    credentials: Credentials,
+    host_keys: HostKeyChecker,
+    *,
+    wait_timeout: float,
+    connect_timeout: float,
+    auth_timeout: float,
+    port: int = PORT,
+) -> paramiko.Transport:
+    """Return an authenticated connection; parameters and errors as for
+    :func:`tacker_cir.ssh.connect`."""
+    key = load_private_key(credentials.private_key.reveal()) if credentials.private_key else None
+    told = [0.0]
+
+    def on_retry(error: BaseException, elapsed: float) -> None:
+        if elapsed - told[0] >= PROGRESS:
+            told[0] = elapsed
+            LOG.info("%s: no SSH yet after %.0f s: %s", node, elapsed, error)
+
+    refused: list[Deadline] = []
+
+    def attempt() -> paramiko.Transport:
+        try:
+            return _open(address, port, credentials, key, host_keys, connect_timeout)
+        except paramiko.AuthenticationException as error:
+            if not refused:
+                refused.append(Deadline(auth_timeout))
+            # A method that is not offered counts too: cloud-init may allow passwords later.
+            if refused[0].expired:
+                raise _LoginRefused(str(error)) from None
+            raise
+
+    deadline = Deadline(wait_timeout)
+    try:
+        transport = poll(
+            attempt,
+            deadline,
+            retry_on=(OSError, EOFError, paramiko.SSHException),
+            on_retry=on_retry,
+        )
+    except HostKeyMismatch as error:
+        raise exc.HostKeyError(node, "check the SSH host key", str(error), error.remedy) from None
+    except (_LoginRefused, paramiko.AuthenticationException) as error:
+        kind = "key or password" if key and credentials.password else "key" if key else "password"
+        raise exc.AuthenticationFailed(
+            node,
+            "log in over SSH",
+            f"the machine refuses user {credentials.username} with the given {kind} ({error})",
+            "check ssh_username and ssh_password or ssh_private_key, and that the VM's image "
+            "allows such a login",
+        ) from None
+    except (OSError, EOFError, paramiko.SSHException) as error:
+        raise exc.ConnectError(
+            node,
+            "connect over SSH",
+            f"no SSH server answered at {address} port {port} for {wait_timeout:.0f} seconds: "
+            f"{error or type(error).__name__}",
+            "check that the VM booted, that the conductor reaches its network, and its security "
+            "groups; a slow VM needs a higher [tacker_cir] ssh_wait_timeout",
+        ) from None
+    LOG.info("%s: logged in as %s", node, credentials.username)
+    return transport
+
+
+class _LoginRefused(Exception):
+    """The login was refused for the whole time in which it may still become right."""
+
+
+def _open(
+    address: str,
+    port: int,
+    credentials: Credentials,
+    key: paramiko.PKey | None,
+    host_keys: HostKeyChecker,
+    connect_timeout: float,
+) -> paramiko.Transport:
+    sock = socket.create_connection((address, port), timeout=connect_timeout)
+    # Each command begins with small packets; Nagle's algorithm would hold them back (40 ms).
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # With the keep-alive packets, a machine that vanished is noticed though nothing is sent.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_AFTER * 1000)
+    transport = paramiko.Transport(sock)
+    try:
+        transport.banner_timeout = transport.auth_timeout = connect_timeout * 3
+        options = transport.get_security_options()
+        options.ciphers = _fast_first(options.ciphers)
+        preferred = host_keys.key_types()
+        if preferred:
+            options.key_types = _only(options.key_types, preferred)
+        try:
+            transport.start_client(timeout=connect_timeout * 3)
+        except paramiko.IncompatiblePeer as error:
+            if preferred and "host key" in str(error):
+                raise HostKeyMismatch(
+                    f"the machine has no host key of type {' or '.join(preferred)} (any more)",
+                    "if the VM was re-installed on purpose, give its new key (policy tofu: remove "
+                    "its pin); if not, somebody may be between the conductor and the machine",
+                ) from None
+            raise
+        host_keys.check(transport.get_remote_server_key())
+        _authenticate(transport, credentials, key)
+        transport.set_keepalive(KEEPALIVE)
+    except BaseException:
+        transport.close()
+        sock.close()
+        raise
+    return transport
+
+
+def _authenticate(
+    transport: paramiko.Transport, credentials: Credentials, key: paramiko.PKey | None
+) -> None:
+    if key is not None:
+        try:
+            transport.auth_publickey(credentials.username, key)
+            return
+        except paramiko.AuthenticationException:
+            if credentials.password is None:
+                raise
+    if credentials.password is None:
+        raise paramiko.AuthenticationException("neither a password nor a key was given")
+    transport.auth_password(credentials.username, credentials.password.reveal())
+
+
+def _fast_first(ciphers: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the ciphers with AES-GCM first: one pass encrypts and authenticates (RFC 5647)."""
+    return tuple(sorted(ciphers, key=lambda name: "gcm" not in name))
+
+
+def _only(offered: tuple[str, ...], key_types: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the offered host key algorithms that prove one of the given key types."""
+    # RSA keys sign with rsa-sha2-* (RFC 8332) though their type is ssh-rsa.
+    wanted = set(key_types)
+    if "ssh-rsa" in wanted:
+        wanted |= {"rsa-sha2-256", "rsa-sha2-512"}
+    return tuple(name for name in offered if name in wanted) or offered
