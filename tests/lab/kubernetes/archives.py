@@ -72,7 +72,8 @@ def references() -> list[str]:
         release.ETCD_IMAGE,
         release.COREDNS_IMAGE,
     ]
-    return [f"{release.IMAGE_REPOSITORY}/{name}" for name in names] + [release.ECHO_IMAGE]
+    own = [release.ECHO_IMAGE, release.POD_NETWORK_IMAGE]
+    return [f"{release.IMAGE_REPOSITORY}/{name}" for name in names] + own
 
 
 def file_name(reference: str) -> str:
@@ -81,20 +82,18 @@ def file_name(reference: str) -> str:
 
 
 def _recipes(compiled: Path, tree: Path) -> dict[str, Recipe]:
-    proxy = {
-        **_kube(compiled, "kube-proxy"),
-        **_linked(tree, "/usr/sbin/conntrack"),
-        **_iptables(tree),
-    }
+    iptables = _iptables(tree)
+    conntrack = _linked(tree, "/usr/sbin/conntrack")
     made = [
         Recipe(_kube(compiled, "kube-apiserver")),
         Recipe(_kube(compiled, "kube-controller-manager")),
         Recipe(_kube(compiled, "kube-scheduler")),
-        Recipe(proxy),
+        Recipe({**_kube(compiled, "kube-proxy"), **conntrack, **iptables}),
         Recipe({"/pause": Entry(compiled / "pause", 0o755)}, ["/pause"]),
         Recipe({**_linked(tree, "/usr/bin/etcd"), **_linked(tree, "/usr/bin/etcdctl")}),
         Recipe({"/coredns": Entry(compiled / "dns", 0o755)}, ["/coredns"]),
         Recipe({"/echo": Entry(compiled / "echo", 0o755)}, ["/echo"]),
+        Recipe({"/hostgw": Entry(compiled / "hostgw", 0o755), **iptables}, ["/hostgw"]),
     ]
     return dict(zip(references(), made, strict=True))
 
@@ -141,5 +140,5 @@ def _iptables(tree: Path) -> dict[str, Entry]:
     program = files.pop(XTABLES)
     files.update({f"/usr/sbin/{name}": program for name in XTABLES_NAMES})
     for plugin in tree.glob(XTABLES_PLUGINS):
-        files[f"/{plugin.relative_to(tree)}"] = Entry(plugin, 0o644)
+        files.update(_linked(tree, f"/{plugin.relative_to(tree)}"))
     return files

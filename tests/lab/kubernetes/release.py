@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 VERSION = "1.20.2"
 """Kubernetes, as Debian 12's source package has it."""
 
@@ -26,3 +28,9 @@ COREDNS_IMAGE = "coredns:1.7.0"
 
 ECHO_IMAGE = "tacker-cir-lab/echo:1"
 """An HTTP server and client for pods of tests (go/echo)."""
+
+POD_NETWORK_IMAGE = "tacker-cir-lab/hostgw:1"
+"""The lab's network of pods (go/hostgw), which pod-network.yaml starts on every node."""
+
+POD_NETWORK = Path(__file__).with_name("pod-network.yaml")
+"""The manifest to apply to a new cluster."""
