@@ -10,7 +10,9 @@ from tacker_cir.exceptions import CommandFailed
 from tacker_cir.facts import Facts
 from tacker_cir.host import packages
 from tacker_cir.host.files import ManagedFile, ensure_files
-from tacker_cir.params.private_registry import AptRepository, DockerPackage, Proxy
+from tacker_cir.params.private_registry import DockerPackage
+from tacker_cir.params.proxy import Proxy
+from tacker_cir.params.reader import AptRepository
 from tacker_cir.render import apt as render_apt
 from tacker_cir.render import docker as render_docker
 from tacker_cir.ssh import Connection

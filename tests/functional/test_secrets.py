@@ -18,7 +18,8 @@ from tacker_cir.command import Command, Redactor, Secret
 from tacker_cir.facts import Facts
 from tacker_cir.host import docker
 from tacker_cir.host.files import ManagedFile, ensure_files
-from tacker_cir.params.private_registry import DockerPackage, Proxy
+from tacker_cir.params.private_registry import DockerPackage
+from tacker_cir.params.proxy import Proxy
 from tests.functional.conftest import connect
 from tests.functional.server import IS_ROOT, USER
 

@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from tacker_cir.command import Secret
 from tacker_cir.exceptions import InvalidRequest
 from tacker_cir.params import private_registry
-from tacker_cir.params.private_registry import AptRepository, DockerPackage, Proxy
+from tacker_cir.params.private_registry import DockerPackage
+from tacker_cir.params.proxy import Proxy
+from tacker_cir.params.reader import AptRepository
 from tacker_cir.params.schema import did_you_mean
 from tests.unit.conftest import docker_archive, oci_archive, write_tar
 

@@ -11,7 +11,9 @@ import pytest
 from tacker_cir.command import Secret
 from tacker_cir.facts import Facts
 from tacker_cir.host import docker as host_docker
-from tacker_cir.params.private_registry import AptRepository, DockerPackage, Proxy
+from tacker_cir.params.private_registry import DockerPackage
+from tacker_cir.params.proxy import Proxy
+from tacker_cir.params.reader import AptRepository
 from tacker_cir.render import apt, docker
 
 PLAIN = ("http://192.0.2.9:3128", "http://192.0.2.9:3128", "")

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``proxy``, which both drivers' parameters have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from tacker_cir.command import Secret, url_password
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """Proxy for apt and the container runtime. The URLs are secrets: they may hold a password."""
+
+    http: Secret | None = None
+    https: Secret | None = None
+    no_proxy: str = ""
+
+    @property
+    def has_credentials(self) -> bool:
+        return any(u is not None and "@" in urlsplit(u.reveal()).netloc for u in self._urls)
+
+    @property
+    def passwords(self) -> tuple[Secret, ...]:
+        found = (url_password(url.reveal()) for url in self._urls if url is not None)
+        return tuple(password for password in found if password is not None)
+
+    @property
+    def _urls(self) -> tuple[Secret | None, ...]:
+        return self.http, self.https
+
+
+def is_url(url: str) -> bool:
+    """Return whether a proxy's URL names a host, and a port that is a number if it names one."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False

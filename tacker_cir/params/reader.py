@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading what a schema cannot judge, collecting faults instead of stopping at the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import paramiko
+
+from tacker_cir.command import Secret
+from tacker_cir.exceptions import Fault
+from tacker_cir.login import Credentials, load_private_key
+from tacker_cir.package import PackageFileError, VnfPackage
+from tacker_cir.params import schema
+from tacker_cir.params.proxy import Proxy, is_url
+
+Key = str | int
+
+
+@dataclass(frozen=True)
+class AptRepository:
+    """An apt repository with a key of its own.
+
+    :param suite: None for the VM's code name
+    :param components: none where the suite is a path (sources.list(5), "exact path")
+    :param keyring: the public key, armored or binary
+    """
+
+    uri: str
+    suite: str | None
+    components: tuple[str, ...]
+    keyring: bytes
+
+
+class Reader:
+    """The values of one parameter and the faults found in it.
+
+    :param raw: the parameter as the user gave it
+    :param path: where the parameter is in the request
+    :param package: the VNF package; None leaves unchecked what only the package can tell
+    :param faults: what the schema has found
+    """
+
+    def __init__(
+        self,
+        raw: Mapping[str, Any],
+        path: str,
+        package: VnfPackage | None,
+        faults: Iterable[Fault],
+    ):
+        self.raw, self.path, self.package, self.faults = raw, path, package, list(faults)
+
+    def sound(self, *keys: Key) -> Any:
+        """Return the value at ``keys``, None where it is absent or already known as faulty."""
+        value: Any = self.raw
+        for key in keys:
+            if isinstance(key, int):
+                if not isinstance(value, list) or key >= len(value):
+                    return None
+            elif not isinstance(value, Mapping) or key not in value:
+                return None
+            value = value[key]
+        path = schema.join(self.path, *keys)
+        inside = (path + ".", path + "[")
+        if any(f.path == path or f.path.startswith(inside) for f in self.faults):
+            return None
+        return value
+
+    def fault(self, problem: str, *keys: Key) -> None:
+        """Note a fault of the value at ``keys``."""
+        self.faults.append(Fault(schema.join(self.path, *keys), problem))
+
+    def package_text(self, *keys: Key) -> str | None:
+        """Return the text file of the package that the value at ``keys`` names."""
+        path = self.sound(*keys)
+        if path is None or self.package is None:
+            return None
+        try:
+            return self.package.text(path)
+        except PackageFileError as error:
+            self.fault(f"{path!r} {error}", *keys)
+            return None
+
+    def cp_name(self, flavour_id: str | None, *keys: Key) -> str:
+        """Return the name of a CP that the package has."""
+        name = self.sound(*keys)
+        known = self.package.connection_points(flavour_id) if self.package else frozenset()
+        if name is not None and known and name not in known:
+            hint = schema.did_you_mean(name, sorted(known))
+            self.fault(f"the VNF package has no CP {name!r}; {hint}", *keys)
+        return name or ""
+
+    def credentials(self, owner: tuple[Key, ...], username: str, password: str) -> Credentials:
+        """Return how to log in to a VM: with a password, ``ssh_private_key``, or both.
+
+        :param owner: keys of the object that has the members
+        :param username: name of the member with the login name
+        :param password: name of the member with the password
+        """
+        given: Any = self.raw
+        for step in owner:
+            given = given.get(step) if isinstance(given, Mapping) else None
+        if isinstance(given, Mapping) and not {password, "ssh_private_key"} & set(given):
+            self.fault(
+                "is missing; expected the login's password, or ssh_private_key", *owner, password
+            )
+        secret = self.sound(*owner, password)
+        key = self.sound(*owner, "ssh_private_key")
+        if key is not None and "-----BEGIN" not in key:
+            key = self._key_file(key, *owner, "ssh_private_key")
+        if key is not None:
+            try:
+                load_private_key(key)
+            except paramiko.PasswordRequiredException:
+                problem = "the key has a passphrase; expected one without"
+                self.fault(problem, *owner, "ssh_private_key")
+            except paramiko.SSHException as error:
+                self.fault(str(error), *owner, "ssh_private_key")
+        return Credentials(
+            self.sound(*owner, username) or "",
+            Secret(secret) if secret else None,
+            Secret(key) if key else None,
+        )
+
+    def _key_file(self, path: str, *keys: Key) -> str | None:
+        if self.package is None:
+            return None
+        try:
+            return self.package.text(path)
+        except PackageFileError as error:
+            # The value is not shown: it may be a mangled key.
+            self.fault(f"the value is taken as a path and {error}", *keys)
+            return None
+
+    def proxy(self) -> Proxy | None:
+        """Return ``proxy``, None where it names no proxy."""
+        urls = {name: self.sound("proxy", name) for name in ("http_proxy", "https_proxy")}
+        for name, url in urls.items():
+            if url and not is_url(url):
+                self.fault("expected a URL http[s]://[user:password@]host[:port]", "proxy", name)
+        http, https = (Secret(url) if url else None for url in urls.values())
+        if http is None and https is None:
+            return None
+        return Proxy(http, https, self.sound("proxy", "no_proxy") or "")
+
+    def apt_repository(
+        self, *keys: Key, suite: str | None, components: tuple[str, ...]
+    ) -> AptRepository | None:
+        """Return the apt repository at ``keys``.
+
+        :param suite: the suite where none is given
+        :param components: the components where none are given
+        """
+        given = self.sound(*keys)
+        if given is None or self.package is None:
+            return None
+        path = given["keyring_path"]
+        try:
+            keyring = self.package.read(path)
+        except PackageFileError as error:
+            self.fault(f"{path!r} {error}", *keys, "keyring_path")
+            return None
+        # An OpenPGP packet's first octet has bit 7 set (RFC 9580, section 4.2).
+        if b"BEGIN PGP PUBLIC KEY BLOCK" not in keyring and not keyring[:1] >= b"\x80":
+            self.fault("is not an OpenPGP public key", *keys, "keyring_path")
+        return AptRepository(
+            given["uri"],
+            given.get("suite", suite),
+            tuple(given.get("components", components)),
+            keyring,
+        )
