@@ -29,14 +29,16 @@ def deb822_source(
 ) -> str:
     """Return a one-repository sources file (sources.list(5), "DEB822-STYLE FORMAT").
 
+    :param suite: a suite, or a path that ends in a slash
+    :param components: none where the suite is a path
     :param keyring: path of the key that alone may sign this repository
     """
     return (
         "Types: deb\n"
         f"URIs: {uri}\n"
         f"Suites: {suite}\n"
-        f"Components: {' '.join(components)}\n"
-        f"Architectures: {architecture}\n"
+        + (f"Components: {' '.join(components)}\n" if components else "")
+        + f"Architectures: {architecture}\n"
         f"Signed-By: {keyring}\n"
     )
 

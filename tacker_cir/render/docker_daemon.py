@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The registries in Docker's daemon.json (dockerd(8)), beside whatever else stands there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+_INSECURE = "insecure-registries"
+_MIRRORS = "registry-mirrors"
+
+
+@dataclass(frozen=True)
+class Registries:
+    """Entries of daemon.json.
+
+    :param insecure: registries, ``host[:port]``, that may speak HTTP or show any certificate
+    :param mirrors: URLs of mirrors of Docker Hub
+    """
+
+    insecure: tuple[str, ...] = ()
+    mirrors: tuple[str, ...] = ()
+
+
+def merge(
+    text: str | None, previous: Registries, wanted: Registries
+) -> tuple[str | None, Registries]:
+    """Add the wanted entries and take away those that we had added and that are wanted no longer.
+
+    Where nothing changes, the text is returned as it is, so that Docker need not be restarted.
+
+    :param text: the file as it is, None where there is none
+    :param previous: the entries of the file that are ours
+    :param wanted: the entries that shall be there
+    :return: the file as it shall be (None: no file), and the entries of it that are ours, which are
+        ``previous`` the next time. An entry that somebody else put there does not become ours
+    :raises ValueError: the file is not what Docker reads
+    """
+    document = _parse(text)
+    insecure = _merge_list(document, _INSECURE, previous.insecure, wanted.insecure)
+    mirrors = _merge_list(document, _MIRRORS, previous.mirrors, wanted.mirrors)
+    ours = Registries(insecure, mirrors)
+    if document == _parse(text):
+        return text, ours
+    if not document:
+        return None, ours
+    return json.dumps(document, indent=4, ensure_ascii=False) + "\n", ours
+
+
+def _parse(text: str | None) -> dict[str, Any]:
+    if text is None or not text.strip():
+        return {}
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise ValueError("is not a JSON object")
+    for key in (_INSECURE, _MIRRORS):
+        entries = document.get(key, [])
+        if not isinstance(entries, list) or not all(isinstance(e, str) for e in entries):
+            raise ValueError(f"{key} is not a list of strings")
+    return document
+
+
+def _merge_list(
+    document: dict[str, Any], key: str, previous: tuple[str, ...], wanted: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Change one list of the document in place and return the entries that are ours."""
+    have = document.get(key, [])
+    # Docker takes a mirror with and without a slash at its end for the same.
+    ours_before = {entry.rstrip("/") for entry in previous}
+    wanted_names = {entry.rstrip("/") for entry in wanted}
+    kept = [e for e in have if e.rstrip("/") in wanted_names or e.rstrip("/") not in ours_before]
+    present = {entry.rstrip("/") for entry in kept}
+    added = [e for e in dict.fromkeys(wanted) if e.rstrip("/") not in present]
+    if kept or added:
+        document[key] = kept + added
+    elif have:
+        del document[key]
+    return tuple(e for e in dict.fromkeys(wanted) if e in added or e.rstrip("/") in ours_before)
