@@ -14,6 +14,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -99,27 +100,50 @@ class VnfPackage:
         return read_image_archive(self.file(path))
 
     def connection_points(self, flavour_id: str | None = None) -> frozenset[str]:
-        """Return the names that ``ssh_cp_name`` may have: VduCp nodes of the VNFD and resources
+        """Return the names that a CP in a request may have: VduCp nodes of the VNFD and resources
         of the base HOT templates. Empty where none can be read.
 
         :param flavour_id: narrows the base HOT templates to one flavour
         """
-        names: set[str] = set()
+        nodes = {
+            name
+            for topology in self._topologies()
+            for name, node in _members(topology, "node_templates")
+            if node.get("type") == "tosca.nodes.nfv.VduCp"
+        }
+        return frozenset(nodes) | self._resources(
+            flavour_id, "OS::Neutron::Port", "OS::Neutron::FloatingIP"
+        )
+
+    def scaling_aspects(self, flavour_id: str | None = None) -> frozenset[str]:
+        """Return the names that ``aspect_id`` may have: aspects of the VNFD, of which Tacker makes
+        the auto-scaling group of that name in the base HOT grow and shrink. Empty where none can be
+        read.
+
+        :param flavour_id: narrows the base HOT templates to one flavour
+        """
+        aspects = {
+            name
+            for topology in self._topologies()
+            for _, policy in _members(topology, "policies")
+            if policy.get("type") == "tosca.policies.nfv.ScalingAspects"
+            for name, _ in _members(policy.get("properties"), "aspects")
+        }
+        groups = self._resources(flavour_id, "OS::Heat::AutoScalingGroup")
+        return frozenset(aspects & groups if aspects and groups else aspects | groups)
+
+    def _topologies(self) -> Iterator[Any]:
         for document in self._yaml_files("Definitions"):
-            topology = document.get("topology_template")
-            nodes = topology.get("node_templates") if isinstance(topology, dict) else None
-            for name, node in (nodes if isinstance(nodes, dict) else {}).items():
-                if isinstance(node, dict) and node.get("type") == "tosca.nodes.nfv.VduCp":
-                    names.add(str(name))
+            yield document.get("topology_template")
+
+    def _resources(self, flavour_id: str | None, *types: str) -> frozenset[str]:
         base_hot = "BaseHOT" if flavour_id is None else f"BaseHOT/{flavour_id}"
-        for document in self._yaml_files(base_hot):
-            resources = document.get("resources")
-            for name, resource in (resources if isinstance(resources, dict) else {}).items():
-                if isinstance(resource, dict) and str(resource.get("type", "")).startswith(
-                    ("OS::Neutron::Port", "OS::Neutron::FloatingIP")
-                ):
-                    names.add(str(name))
-        return frozenset(names)
+        return frozenset(
+            name
+            for document in self._yaml_files(base_hot)
+            for name, resource in _members(document, "resources")
+            if str(resource.get("type", "")).startswith(types)
+        )
 
     def _yaml_files(self, directory: str) -> Iterator[dict]:
         for path in sorted((self.root / directory).rglob("*.y*ml")):
@@ -132,6 +156,15 @@ class VnfPackage:
                 continue
             if isinstance(document, dict):
                 yield document
+
+
+def _members(parent: Any, key: str) -> Iterator[tuple[str, dict]]:
+    """Yield the named objects of a part of a template; TOSCA's policies are a list of them."""
+    part = parent.get(key) if isinstance(parent, dict) else None
+    for members in part if isinstance(part, list) else [part]:
+        for name, value in (members if isinstance(members, dict) else {}).items():
+            if isinstance(value, dict):
+                yield str(name), value
 
 
 # The ETSI type definitions are large: the C loader reads them some ten times faster.

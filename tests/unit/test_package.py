@@ -70,6 +70,41 @@ def test_the_connection_points_that_may_be_named(package):
     assert package.connection_points("other") == {"PrivateRegistryVDU_CP1"}
 
 
+SCALING_VNFD = """
+topology_template:
+  policies:
+    - scaling_aspects:
+        type: tosca.policies.nfv.ScalingAspects
+        properties:
+          aspects:
+            master_instance: {name: master_instance}
+            worker_instance: {name: worker_instance}
+            other_flavours_instance: {name: other_flavours_instance}
+    - instantiation_levels:
+        type: tosca.policies.nfv.InstantiationLevels
+        properties: {levels: {level_1: {}}}
+    - 7
+"""
+SCALING_HOT = """
+resources:
+  master_instance: {type: 'OS::Heat::AutoScalingGroup'}
+  worker_instance: {type: 'OS::Heat::AutoScalingGroup'}
+  no_aspect: {type: 'OS::Heat::AutoScalingGroup'}
+  worker_instance_scale_out: {type: 'OS::Heat::ScalingPolicy'}
+"""
+
+
+def test_the_scaling_aspects_that_may_be_named(package):
+    assert package.scaling_aspects("simple") == frozenset()
+    (package.root / "Definitions/scaling.yaml").write_text(SCALING_VNFD)
+    vnfd = {"master_instance", "worker_instance", "other_flavours_instance"}
+    assert package.scaling_aspects("simple") == vnfd
+    (package.root / "BaseHOT/simple/scaling.yaml").write_text(SCALING_HOT)
+    assert package.scaling_aspects("simple") == {"master_instance", "worker_instance"}
+    assert package.scaling_aspects() == {"master_instance", "worker_instance"}
+    assert package.scaling_aspects("other") == vnfd
+
+
 @pytest.mark.parametrize("make", [docker_archive, oci_archive])
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
 def test_an_image_archive_tells_what_it_holds(tmp_path, make, mode):
