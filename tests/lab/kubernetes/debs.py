@@ -90,7 +90,8 @@ fi
 
 @dataclass(frozen=True)
 class Package:
-    """A package to build: its control fields, programs, text files, links, maintainer scripts."""
+    """A package to build: its control fields, programs, text files, empty directories, links,
+    maintainer scripts."""
 
     name: str
     version: str
@@ -98,6 +99,7 @@ class Package:
     description: str
     programs: list[str] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
+    directories: list[str] = field(default_factory=list)
     links: dict[str, str] = field(default_factory=dict)
     scripts: dict[str, str] = field(default_factory=dict)
 
@@ -136,6 +138,9 @@ def _packages(plugins: Path) -> list[Package]:
             "Kubernetes' agent of a node",
             programs=["kubelet"],
             texts={"lib/systemd/system/kubelet.service": KUBELET_UNIT},
+            directories=[
+                "etc/kubernetes/manifests"
+            ],  # without it, the kubelet complains each second
             scripts={
                 "postinst": KUBELET_POSTINST,
                 "prerm": KUBELET_PRERM,
@@ -192,6 +197,8 @@ def _build(package: Package, programs: Path, tree: Path) -> None:
         _put(tree / "usr/bin" / name).hardlink_to(programs / name)
     for path, text in package.texts.items():
         _put(tree / path).write_text(text)
+    for path in package.directories:
+        (tree / path).mkdir(parents=True)
     for path, target in package.links.items():
         _put(tree / path).symlink_to(target)
     for name, text in package.scripts.items():
