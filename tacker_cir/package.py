@@ -150,7 +150,7 @@ class VnfPackage:
             if not path.resolve().is_relative_to(self.root):
                 continue
             try:
-                document = yaml.load(path.read_text(), Loader=_Loader)
+                document = yaml.load(path.read_text(), Loader=YamlLoader)
             except (OSError, UnicodeDecodeError, yaml.YAMLError):
                 # Tacker has read or refused the file before; here it only helps to find typos.
                 continue
@@ -168,7 +168,7 @@ def _members(parent: Any, key: str) -> Iterator[tuple[str, dict]]:
 
 
 # The ETSI type definitions are large: the C loader reads them some ten times faster.
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_image_archive(path: Path) -> ImageArchive:

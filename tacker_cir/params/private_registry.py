@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from tacker_cir.command import Secret
-from tacker_cir.exceptions import Fault, InvalidRequest
+from tacker_cir.exceptions import InvalidRequest
 from tacker_cir.hostkeys import parse_public_key
 from tacker_cir.login import Credentials
 from tacker_cir.package import ImageArchive, PackageFileError, VnfPackage
 from tacker_cir.params import schema
 from tacker_cir.params.private_registry_schema import KEY, SCHEMA
 from tacker_cir.params.proxy import Proxy
-from tacker_cir.params.reader import AptRepository, Reader
+from tacker_cir.params.reader import AptRepository, Reader, find_parameter
 
 PATH = f"additionalParams.{KEY}"
 
@@ -86,12 +86,7 @@ def parse(
     :param flavour_id: ``flavourId`` of the request
     :raises InvalidRequest: with every fault found
     """
-    given = additional_params if isinstance(additional_params, Mapping) else {}
-    if KEY not in given:
-        near = [k for k in given if schema.did_you_mean(str(k), [KEY]).startswith("did")]
-        hint = f"; found {near[0]} instead" if near else ""
-        raise InvalidRequest([Fault(PATH, f"is missing; expected {SCHEMA['description']}{hint}")])
-    raw = given[KEY]
+    raw = find_parameter(additional_params, KEY, SCHEMA)
     faults = schema.find_faults(raw, SCHEMA, PATH)
     if not isinstance(raw, Mapping):
         raise InvalidRequest(faults)

@@ -10,13 +10,15 @@ from typing import Any
 import paramiko
 
 from tacker_cir.command import Secret
-from tacker_cir.exceptions import Fault
+from tacker_cir.exceptions import Fault, InvalidRequest
 from tacker_cir.login import Credentials, load_private_key
 from tacker_cir.package import PackageFileError, VnfPackage
 from tacker_cir.params import schema
 from tacker_cir.params.proxy import Proxy, is_url
 
 Key = str | int
+
+_AS_A_PATH = "the value is taken as a path and"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,23 @@ class AptRepository:
     suite: str | None
     components: tuple[str, ...]
     keyring: bytes
+
+
+def find_parameter(
+    additional_params: Mapping[str, Any] | None, key: str, expected: Mapping[str, Any]
+) -> Any:
+    """Return the member ``key`` of ``additionalParams``.
+
+    :param expected: its schema
+    :raises InvalidRequest: there is none
+    """
+    given = additional_params if isinstance(additional_params, Mapping) else {}
+    if key in given:
+        return given[key]
+    near = [name for name in given if schema.did_you_mean(str(name), [key]).startswith("did")]
+    hint = f"; found {near[0]} instead" if near else ""
+    problem = f"is missing; expected {expected['description']}{hint}"
+    raise InvalidRequest([Fault(schema.join("additionalParams", key), problem)])
 
 
 class Reader:
@@ -72,15 +91,18 @@ class Reader:
         """Note a fault of the value at ``keys``."""
         self.faults.append(Fault(schema.join(self.path, *keys), problem))
 
-    def package_text(self, *keys: Key) -> str | None:
-        """Return the text file of the package that the value at ``keys`` names."""
+    def package_text(self, *keys: Key, shown: bool = True) -> str | None:
+        """Return the text file of the package that the value at ``keys`` names.
+
+        :param shown: False if the value may be a secret that was taken for a path
+        """
         path = self.sound(*keys)
         if path is None or self.package is None:
             return None
         try:
             return self.package.text(path)
         except PackageFileError as error:
-            self.fault(f"{path!r} {error}", *keys)
+            self.fault(f"{path!r} {error}" if shown else f"{_AS_A_PATH} {error}", *keys)
             return None
 
     def cp_name(self, flavour_id: str | None, *keys: Key) -> str:
@@ -109,7 +131,7 @@ class Reader:
         secret = self.sound(*owner, password)
         key = self.sound(*owner, "ssh_private_key")
         if key is not None and "-----BEGIN" not in key:
-            key = self._key_file(key, *owner, "ssh_private_key")
+            key = self.package_text(*owner, "ssh_private_key", shown=False)
         if key is not None:
             try:
                 load_private_key(key)
@@ -123,16 +145,6 @@ class Reader:
             Secret(secret) if secret else None,
             Secret(key) if key else None,
         )
-
-    def _key_file(self, path: str, *keys: Key) -> str | None:
-        if self.package is None:
-            return None
-        try:
-            return self.package.text(path)
-        except PackageFileError as error:
-            # The value is not shown: it may be a mangled key.
-            self.fault(f"the value is taken as a path and {error}", *keys)
-            return None
 
     def proxy(self) -> Proxy | None:
         """Return ``proxy``, None where it names no proxy."""

@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``private_registry_connection_info``: the registries that the nodes of a cluster pull from
+(spec cir-k8s-cluster, "Request parameters with Docker private registries").
+
+Beyond the spec's table: a client certificate, ``skip_verify``, mirrors and ``test_image``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
+from tacker_cir.command import Secret
+from tacker_cir.params.names import is_host_name, split_server
+from tacker_cir.params.reader import Key, Reader
+
+KEY = "private_registry_connection_info"
+
+_HTTPS_ONLY = ("certificate_path", "client_certificate_path", "client_key_path", "skip_verify")
+
+
+@dataclass(frozen=True)
+class HostsEntry:
+    """An address and its names for /etc/hosts."""
+
+    address: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RegistryConnection:
+    """One registry.
+
+    :param server: ``host[:port]`` as image names begin with it
+    :param ca: CA certificates in PEM
+    :param client_certificate: the nodes' certificate in PEM, for mutual TLS
+    :param client_key: its key in PEM
+    :param skip_verify: accept any certificate of the registry
+    :param hosts: what /etc/hosts shall say
+    :param mirror_of: the registry that this one mirrors, as image names begin with it
+    :param mirror_fallback: ask that registry for what the mirror does not have
+    :param test_image: full reference of an image to pull as a test
+    """
+
+    server: str
+    https: bool
+    username: str | None = None
+    password: Secret | None = None
+    ca: str | None = None
+    client_certificate: str | None = None
+    client_key: Secret | None = None
+    skip_verify: bool = False
+    hosts: HostsEntry | None = None
+    mirror_of: str | None = None
+    mirror_fallback: bool = True
+    test_image: str | None = None
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.https else 'http'}://{self.server}"
+
+    @property
+    def host(self) -> str:
+        """The host without its port, an IPv6 address without brackets, as in no_proxy."""
+        return split_server(self.server)[0]
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        return tuple(s for s in (self.password, self.client_key) if s is not None)
+
+
+def read_registries(reader: Reader, runtime: str | None) -> tuple[RegistryConnection, ...]:
+    """Return the registries, noting every fault.
+
+    :param runtime: ``docker`` or ``containerd``; None if that is not known
+    """
+    given = reader.raw.get(KEY)
+    count = len(given) if isinstance(given, list) else 0
+    readers = [_ItemReader(reader, index) for index in range(count)]
+    registries = [item.read(runtime) for item in readers if item.is_object]
+    _find_conflicts(reader, count)
+    return tuple(registries)
+
+
+class _ItemReader:
+    """Reads one registry of the list."""
+
+    def __init__(self, reader: Reader, index: int):
+        self._reader, self._at = reader, (KEY, index)
+        item = reader.raw[KEY][index]
+        self.is_object = isinstance(item, dict)
+        self._given: dict[str, Any] = item if self.is_object else {}
+
+    def read(self, runtime: str | None) -> RegistryConnection:
+        connection_type = self._sound("connection_type")
+        https = connection_type is not None and int(connection_type) == 1
+        if connection_type is not None and not https:
+            for key in _HTTPS_ONLY:
+                if self._given.get(key):
+                    self._fault('is for HTTPS only, but connection_type is "0", HTTP', key)
+        self._both_or_none("username", "password")
+        self._both_or_none("client_certificate_path", "client_key_path")
+        if self._sound("skip_verify") and "certificate_path" in self._given:
+            self._fault("expected certificate_path or skip_verify, not both", "skip_verify")
+        server = read_server(self._reader, *self._at, "server")
+        certificate, key = self._client_pair()
+        password = self._sound("password")
+        mirror_fallback = self._sound("mirror_fallback")
+        return RegistryConnection(
+            server=server or "",
+            https=https,
+            username=self._sound("username"),
+            password=Secret(password) if password else None,
+            ca=self._certificate("certificate_path"),
+            client_certificate=certificate,
+            client_key=Secret(key) if key else None,
+            skip_verify=bool(self._sound("skip_verify")),
+            hosts=self._hosts(),
+            mirror_of=self._mirror_of(server, runtime),
+            mirror_fallback=mirror_fallback is not False,
+            test_image=self._test_image(server),
+        )
+
+    def _sound(self, key: str) -> Any:
+        return self._reader.sound(*self._at, key)
+
+    def _fault(self, problem: str, key: str) -> None:
+        self._reader.fault(problem, *self._at, key)
+
+    def _both_or_none(self, *keys: str) -> None:
+        missing = [key for key in keys if key not in self._given]
+        if len(missing) == 1:
+            other = next(key for key in keys if key not in missing)
+            self._fault(f"is missing; expected both {other} and {missing[0]}, or none", missing[0])
+
+    def _certificate(self, key: str) -> str | None:
+        text = self._reader.package_text(*self._at, key)
+        if text is None:
+            return None
+        if "PRIVATE KEY-----" in text:
+            self._fault("the file holds a private key; expected certificates only", key)
+            return None
+        try:
+            x509.load_pem_x509_certificates(text.encode())
+        except ValueError:
+            self._fault("the file is not a certificate in PEM format", key)
+            return None
+        return text
+
+    def _client_pair(self) -> tuple[str | None, str | None]:
+        certificate = self._certificate("client_certificate_path")
+        text = self._reader.package_text(*self._at, "client_key_path", shown=False)
+        if text is None:
+            return certificate, None
+        try:
+            key = serialization.load_pem_private_key(text.encode(), password=None)
+        except TypeError:
+            self._fault("the key has a passphrase; expected one without", "client_key_path")
+            return certificate, None
+        except (ValueError, UnsupportedAlgorithm):
+            self._fault("the file is not a private key in PEM format", "client_key_path")
+            return certificate, None
+        if certificate is not None:
+            # The first certificate is the client's own, those that follow lead to its CA.
+            own = x509.load_pem_x509_certificates(certificate.encode())[0].public_key()
+            if _encoded(own) != _encoded(key.public_key()):
+                self._fault("the key is not that of client_certificate_path", "client_key_path")
+        return certificate, text
+
+    def _hosts(self) -> HostsEntry | None:
+        text = self._sound("hosts_string")
+        if text is None:
+            return None
+        expected = f"expected '<IP address> <FQDN>'; got {text!r}"
+        address, *names = text.split() or [""]
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            self._fault(f"{expected}, whose first word is no IP address", "hosts_string")
+            return None
+        if parsed.is_unspecified or parsed.is_multicast or "%" in address:
+            self._fault(f"{expected}, an address that no registry has", "hosts_string")
+        if not names:
+            self._fault(f"{expected}, without a name", "hosts_string")
+        for name in names:
+            if not is_host_name(name):
+                self._fault(f"{expected}; {name!r} is no host name", "hosts_string")
+            elif name.lower() == "localhost":
+                self._fault(f"{expected}; localhost is the node itself", "hosts_string")
+        return HostsEntry(str(parsed), tuple(names))
+
+    def _mirror_of(self, server: str | None, runtime: str | None) -> str | None:
+        if "mirror_fallback" in self._given and "mirror_of" not in self._given:
+            self._fault("is for mirrors only; expected mirror_of as well", "mirror_fallback")
+        mirrored = read_server(self._reader, *self._at, "mirror_of")
+        if mirrored is None:
+            return None
+        if server is not None and mirrored.lower() == server.lower():
+            self._fault("expected another registry than server", "mirror_of")
+        if runtime == "docker":
+            if mirrored != "docker.io":
+                self._fault(
+                    f"Docker has mirrors of docker.io only; got {mirrored!r}. Expected "
+                    "container_runtime containerd for other mirrors",
+                    "mirror_of",
+                )
+            if self._sound("mirror_fallback") is False:
+                self._fault(
+                    "Docker always falls back to docker.io; expected container_runtime containerd",
+                    "mirror_fallback",
+                )
+            if "username" in self._given:
+                self._fault(
+                    "Docker does not log in to mirrors; expected a mirror without username, or "
+                    "container_runtime containerd",
+                    "mirror_of",
+                )
+        return mirrored
+
+    def _test_image(self, server: str | None) -> str | None:
+        image = self._sound("test_image")
+        if image is None or server is None:
+            return None
+        name = image.removeprefix(f"{server}/")
+        if ":" in name.partition("/")[0] and "/" in name:
+            self._fault(f"expected an image of {server}; got {image!r}", "test_image")
+        last = name.rpartition("/")[2]
+        return f"{server}/{name}" + ("" if ":" in last or "@" in last else ":latest")
+
+
+def read_server(reader: Reader, *keys: Key) -> str | None:
+    """Return a registry's ``host[:port]``, None where there is none or it is faulty."""
+    text = reader.sound(*keys)
+    if text is None:
+        return None
+    try:
+        split_server(text)
+    except ValueError as error:
+        # What stands before an @ may be a password.
+        reader.fault(str(error) if "@" in text else f"{error}; got {text[:60]!r}", *keys)
+        return None
+    return text
+
+
+def _find_conflicts(reader: Reader, count: int) -> None:
+    """Note what the registries of the list cannot be together."""
+    servers: dict[str, int] = {}
+    addresses: dict[str, str] = {}
+    fallbacks: dict[str, bool] = {}
+    for index in range(count):
+        server = reader.sound(KEY, index, "server")
+        first = servers.setdefault(server.lower(), index) if server else index
+        if first != index:
+            reader.fault(
+                f"{server!r} is the server of {KEY}[{first}] as well", KEY, index, "server"
+            )
+        address, *names = (reader.sound(KEY, index, "hosts_string") or "").split() or [""]
+        for name in names:
+            other = addresses.setdefault(name.lower(), address)
+            if ipaddress.ip_address(other) != ipaddress.ip_address(address):
+                reader.fault(
+                    f"{name} has the address {other} in another registry's hosts_string",
+                    KEY,
+                    index,
+                    "hosts_string",
+                )
+        mirrored = reader.sound(KEY, index, "mirror_of")
+        fallback = reader.sound(KEY, index, "mirror_fallback") is not False
+        if mirrored and fallbacks.setdefault(mirrored.lower(), fallback) != fallback:
+            reader.fault(
+                f"expected the same for all mirrors of {mirrored}", KEY, index, "mirror_fallback"
+            )
+
+
+def _encoded(key: Any) -> bytes:
+    return key.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
