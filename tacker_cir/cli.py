@@ -14,12 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from tacker_cir import csar, doctor
-from tacker_cir.exceptions import InvalidRequest, TackerCirError
+from tacker_cir.exceptions import Fault, InvalidRequest, TackerCirError
 from tacker_cir.package import VnfPackage
-from tacker_cir.params import private_registry
+from tacker_cir.params import k8s_cluster, private_registry, schema
 
 #: Exit statuses: everything is right; faults were found; the command line was wrong (argparse).
 OK, FAULTS = 0, 1
+
+_PARSERS = {
+    private_registry.KEY: private_registry.parse,
+    k8s_cluster.KEY: k8s_cluster.parse,
+}
 
 TACKER_CONF = Path("/etc/tacker/tacker.conf")
 
@@ -161,7 +166,7 @@ def _validate(arguments: argparse.Namespace) -> int:
         raise TackerCirError(f"{arguments.request} is no JSON object")
     additional_params, flavour_id = request.get("additionalParams"), request.get("flavourId")
     if arguments.csar is None:
-        private_registry.parse(additional_params, None)
+        _parse(additional_params, None, flavour_id)
         print("ok     the request; files and CPs of the VNF package were not checked (--csar)")
         return OK
     with tempfile.TemporaryDirectory(prefix="tacker-cir-") as directory:
@@ -171,9 +176,26 @@ def _validate(arguments: argparse.Namespace) -> int:
         except (OSError, zipfile.BadZipFile) as error:
             raise TackerCirError(f"{arguments.csar} cannot be unpacked: {error}") from None
         package = VnfPackage(Path(directory))
-        private_registry.parse(additional_params, package, flavour_id=flavour_id)
+        _parse(additional_params, package, flavour_id)
     print(f"ok     the request with {arguments.csar}")
     return OK
+
+
+def _parse(additional_params: Any, package: VnfPackage | None, flavour_id: str | None) -> None:
+    """Check the parameter of each driver that the request has one for."""
+    given = additional_params if isinstance(additional_params, dict) else {}
+    faults: list[Fault] = []
+    for key in _PARSERS.keys() & given.keys():
+        try:
+            _PARSERS[key](given, package, flavour_id=flavour_id)
+        except InvalidRequest as error:
+            faults += error.faults
+    if not _PARSERS.keys() & given.keys():
+        hints = [f"{name}: {schema.did_you_mean(name, list(_PARSERS))}" for name in given]
+        near = "".join(f"; {hint}" for hint in hints if ": did" in hint)
+        faults.append(Fault("additionalParams", f"expected {' or '.join(_PARSERS)}{near}"))
+    if faults:
+        raise InvalidRequest(faults)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
