@@ -116,7 +116,6 @@ class Machine:
             "--net",
             "--pid",
             "--cgroup",
-            "--wd=/",
             "--",
             "env",
             "-i",
