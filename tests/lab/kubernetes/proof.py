@@ -134,6 +134,7 @@ class Cluster:
         self.sh(WORKER, self.sh(MASTER, "kubeadm token create --print-join-command"))
         self.kubectl("wait --for=condition=Ready --timeout=120s node --all")
         self.kubectl("rollout status --timeout=120s daemonset/echo")
+        self.kubectl("rollout status --timeout=120s --namespace kube-system deployment/coredns")
 
     def echo_pods(self) -> dict[str, tuple[str, str]]:
         """Name and address of the DaemonSet's pod on each node."""
