@@ -18,6 +18,8 @@ from tests.lab.registry_vnf import request, tacker_cir
 from tests.lab.stand import CloudStand
 
 BODY = "instantiate_private_registry_basehot.json"
+#: Seconds between two questions: the client's start takes a processor for longer than one.
+EVERY = 2
 
 
 class OpenStack:
@@ -54,7 +56,7 @@ class OpenStack:
         (operation,) = listed - self._seen
         self._seen |= listed
         ended = ("COMPLETED", "FAILED_TEMP")
-        wait_for(lambda: self.state(operation) in ended, "the operation's end", 120)
+        wait_for(lambda: self.state(operation) in ended, "the operation's end", 120, EVERY)
         assert self.state(operation) == wanted, self("vnflcm", "op", "show", operation)
         return operation
 
@@ -94,7 +96,9 @@ def test_life_of_a_registry_by_the_openstack_client(stand, openstack, csar, tmp_
     package = openstack.field("ID", "vnf", "package", "create")
     openstack("vnf", "package", "upload", "--path", "private-registry.zip", package)
     show = ("vnf", "package", "show", package)
-    wait_for(lambda: openstack.field("Onboarding State", *show) == "ONBOARDED", "onboarding", 60)
+    wait_for(
+        lambda: openstack.field("Onboarding State", *show) == "ONBOARDED", "onboarding", 60, EVERY
+    )
     vnfd = openstack.field("VNFD ID", *show)
     instance = openstack.field("ID", "vnflcm", "create", vnfd, "--name", f"guide-{vnfd[:8]}")
 
@@ -103,7 +107,7 @@ def test_life_of_a_registry_by_the_openstack_client(stand, openstack, csar, tmp_
     failed = openstack.newest(instance, "FAILED_TEMP")
     assert "ssh_username" in openstack("vnflcm", "op", "show", failed)
     openstack("vnflcm", "op", "rollback", failed)
-    wait_for(lambda: openstack.state(failed) == "ROLLED_BACK", "the rollback", 60)
+    wait_for(lambda: openstack.state(failed) == "ROLLED_BACK", "the rollback", 60, EVERY)
 
     # Again, but this time the cause is mended and the operation retried.
     openstack("vnflcm", "instantiate", instance, "wrong.json")
@@ -111,7 +115,7 @@ def test_life_of_a_registry_by_the_openstack_client(stand, openstack, csar, tmp_
     (server,) = [s for s in stand.cloud.servers() if s["id"] not in others]
     stand.lab.run(server["machine"], ["sh", "-c", "echo ubuntu:wrong | chpasswd"])
     openstack("vnflcm", "op", "retry", failed)
-    wait_for(lambda: openstack.state(failed) == "COMPLETED", "the retry", 120)
+    wait_for(lambda: openstack.state(failed) == "COMPLETED", "the retry", 120, EVERY)
     openstack("vnflcm", "terminate", instance)
     openstack.newest(instance)
 
