@@ -16,6 +16,7 @@ from tacker_cir.ssh import Connection
 _SCRIPT = r"""
 sed 's/^/os\t/' /etc/os-release
 printf 'arch\t%s\n' "$(dpkg --print-architecture)"
+printf 'dpkg\t%s\n' "$(dpkg --audit | head -n 1)"
 if command -v cloud-init >/dev/null 2>&1; then
   printf 'cloud-init\t%s\n' "$(cloud-init status 2>/dev/null | sed -n 's/^status: //p')"
 fi
@@ -67,8 +68,10 @@ class Facts:
     :param os_release: content of /etc/os-release
     :param architecture: Debian's name, e.g. ``amd64``
     :param cloud_init: its status, e.g. ``running``; "" without cloud-init
+    :param dpkg_interrupted: whether an installation of packages was cut off, or is at work
     :param docker_installed: whether a ``dockerd`` is there
-    :param docker_serving: whether its unit is active and enabled, and the daemon answers
+    :param docker_started: whether its unit is enabled and active, or about to be
+    :param docker_serving: whether the daemon answers besides
     :param packages: installed version by name, of those asked for
     :param files: of those asked for that exist
     :param images: id by reference, of those asked for that exist
@@ -78,7 +81,9 @@ class Facts:
     os_release: dict[str, str] = field(default_factory=dict)
     architecture: str = ""
     cloud_init: str = ""
+    dpkg_interrupted: bool = False
     docker_installed: bool = False
+    docker_started: bool = False
     docker_serving: bool = False
     packages: dict[str, str] = field(default_factory=dict)
     files: dict[str, FileFact] = field(default_factory=dict)
@@ -120,12 +125,15 @@ def parse(text: str) -> Facts:
             facts.os_release[key] = " ".join(shlex.split(value))
         elif kind == "arch":
             facts.architecture = rest
+        elif kind == "dpkg":
+            facts.dpkg_interrupted = bool(rest)
         elif kind == "cloud-init":
             facts.cloud_init = rest
         elif kind == "docker":
             facts.docker_installed = True
             active, enabled, version = values
-            facts.docker_serving = active == "active" and enabled == "enabled" and bool(version)
+            facts.docker_started = enabled == "enabled" and active in ("active", "activating")
+            facts.docker_serving = facts.docker_started and bool(version)
         elif kind == "package" and values[2] == "installed":
             facts.packages[values[0]] = values[1]
         elif kind == "file":

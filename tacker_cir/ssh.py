@@ -289,16 +289,18 @@ class Connection:
     ) -> Result:
         channel.exec_command(line)
         stdout, stderr = _Head(KEEP_STDOUT), _Tail(KEEP_STDERR)
-        readers = []
+        ends = []
         for receive, sink in ((channel.recv, stdout), (channel.recv_stderr, stderr)):
-            readers.append(threading.Thread(target=_drain, args=(receive, sink), daemon=True))
-            readers[-1].start()
+            ends.append(threading.Event())
+            arguments = (receive, sink, ends[-1])
+            threading.Thread(target=_drain, args=arguments, daemon=True).start()
         self._send(channel, command, prefix, stdin, size)
         channel.status_event.wait()
         # A daemon that the command started may hold the streams open for ever.
         output_deadline = Deadline(GRACE)
-        for reader in readers:
-            reader.join(output_deadline.remaining)
+        for end in ends:
+            # No join(): in a process that eventlet patched, its timeout is raised on Python 3.13.
+            end.wait(output_deadline.remaining)
         if channel.exit_status == -1:
             # Either the connection broke, or a signal ended the command, which paramiko does not
             # tell: only a living connection opens another channel.
@@ -359,10 +361,13 @@ class Connection:
         )
 
 
-def _drain(receive: Callable[[int], bytes], sink: _Tail) -> None:
+def _drain(receive: Callable[[int], bytes], sink: _Tail, end: threading.Event) -> None:
     """Read a stream to its end, so that the remote process never blocks on a full pipe."""
-    while data := receive(BLOCK):
-        sink.add(data)
+    try:
+        while data := receive(BLOCK):
+            sink.add(data)
+    finally:
+        end.set()
 
 
 def _progress(sent: int, size: int | None, elapsed: float) -> str:

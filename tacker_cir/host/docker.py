@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from oslo_log import log as logging
 
 from tacker_cir.command import Command
@@ -27,6 +29,10 @@ KEYRING_BINARY = "/etc/apt/keyrings/tacker-cir-docker.gpg"
 PROXY_ENVIRONMENT = "/etc/docker/tacker-cir-proxy.env"
 PROXY_DROP_IN = "/etc/systemd/system/docker.service.d/tacker-cir-proxy.conf"
 
+#: There while the daemon must re-read its files: an operation that is cut off between writing them
+#: and the restart is completed by its retry. In /run, as a reboot restarts the daemon too.
+RESTART_PENDING = "/run/tacker-cir-docker-restart"
+
 #: Every path whose state :func:`ensure_docker` must know.
 PATHS = (
     APT_PROXY,
@@ -35,6 +41,7 @@ PATHS = (
     APT_SOURCE,
     PROXY_ENVIRONMENT,
     PROXY_DROP_IN,
+    RESTART_PENDING,
 )
 
 # Of what the distributions' docker.io and docker-ce only recommend, the parts that a kernel with
@@ -60,7 +67,11 @@ def ensure_docker(
     :param service_timeout: seconds for the daemon to answer
     :raises HostError: a step failed
     """
-    changed = ensure_files(connection, facts, desired_files(facts, package, proxy))
+    files = desired_files(facts, package, proxy)
+    restart = facts.docker_installed and needs_restart(facts, files)
+    if restart:
+        ensure_files(connection, facts, [ManagedFile(RESTART_PENDING, b"")])
+    changed = ensure_files(connection, facts, files)
     missing = needs_install(facts, package)
     if missing:
         wanted = f"{package.name}={package.version}" if package.version else package.name
@@ -70,23 +81,37 @@ def ensure_docker(
             lock_timeout=lock_timeout,
             timeout=package_timeout,
         )
-    reread = changed & {PROXY_ENVIRONMENT, PROXY_DROP_IN}
-    if reread and facts.docker_installed:
+    if restart:
         # Containers with --restart=always come back with the daemon.
         _systemctl(connection, "daemon-reload")
         _systemctl(connection, "restart", "docker.service")
-    if missing or reread or not facts.docker_serving:
+        connection.run(Command(("rm", "-f", RESTART_PENDING), "note that Docker was restarted"))
+    if missing or restart or not facts.docker_started:
         _systemctl(connection, "enable", "--now", "docker.service")
-        _wait_until_serving(connection, service_timeout)
-        return True
-    return bool(changed)
+    elif facts.docker_serving:
+        return bool(changed)
+    _wait_until_serving(connection, service_timeout)
+    return bool(changed or missing or restart or not facts.docker_started)
+
+
+def needs_restart(facts: Facts, files: Iterable[ManagedFile]) -> bool:
+    """Tell whether a daemon that runs must re-read its files, now or since an earlier operation.
+
+    :param files: as :func:`desired_files` gives them
+    """
+    read_at_start = (PROXY_ENVIRONMENT, PROXY_DROP_IN)
+    differ = any(f.path in read_at_start and not f.is_current(facts) for f in files)
+    return differ or RESTART_PENDING in facts.files
 
 
 def needs_install(facts: Facts, package: DockerPackage) -> bool:
     """Tell whether the package must be installed.
 
-    Any Docker is right where the request does not name a package: the VM's image may bring one.
+    Any Docker is right where the request does not name a package: the VM's image may bring one. But
+    where dpkg was cut off, the program may be there and the rest of its package not.
     """
+    if facts.dpkg_interrupted:
+        return True
     if not package.requested:
         return not facts.docker_installed
     installed = facts.packages.get(package.name)

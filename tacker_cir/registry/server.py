@@ -83,6 +83,7 @@ def ensure_registry(
     )
     if changed:
         report.changes.append("Docker set up")
+    if changed or not facts.docker_serving:
         # Images and containers could not be seen while the daemon did not serve.
         facts = _gather(connection, params)
     data_path = params.data_path or f"{connection.home.rstrip('/')}/registry"

@@ -233,6 +233,40 @@ def _cut_when_installing(target):
     target.run("sh", "-c", wait)
 
 
+def test_power_cut_while_packages_install_is_retried_to_the_end(machine):
+    target = machine("debian-12")
+    cut = threading.Thread(target=_power_cut_when_unpacking, args=(target,))
+    cut.start()
+    with pytest.raises(HostError):
+        target.deploy(IMAGE)
+    cut.join()
+    target.deploy(IMAGE)
+    assert registry_status(target.address) == 200
+    assert target.deploy(IMAGE).changes == []
+
+
+def _power_cut_when_unpacking(target):
+    """Reboot the machine at once when Docker's daemon is unpacked and not set up yet."""
+    wait = "until [ -e /usr/sbin/dockerd ]; do sleep 0.02; done; sync; reboot --force --force"
+    target.lab.run(target.name, ["sh", "-c", wait], check=False)
+
+
+def test_restart_of_the_daemon_is_not_lost_with_the_connection(machine, proxy_url):
+    """Cut between the proxy's files and the restart: the retry restarts the daemon."""
+    target = machine("debian-12")
+    target.deploy(IMAGE)
+    pid = target.run("systemctl", "show", "docker", "--property=MainPID")
+    proxy = {"proxy": {"http_proxy": proxy_url, "no_proxy": "10.0.0.1"}}
+    target.run("sh", "-c", "mv /usr/bin/systemctl /usr/bin/systemctl.real; ln -s /bin/false "
+               "/usr/bin/systemctl")  # fmt: skip
+    with pytest.raises(CommandFailed, match="systemctl daemon-reload"):
+        target.deploy({**IMAGE, **proxy})
+    target.run("mv", "/usr/bin/systemctl.real", "/usr/bin/systemctl")
+    assert target.deploy({**IMAGE, **proxy}).changes == ["Docker set up"]
+    assert target.run("systemctl", "show", "docker", "--property=MainPID") != pid
+    assert target.deploy({**IMAGE, **proxy}).changes == []
+
+
 def test_secrets_appear_nowhere(machine, lab, caplog, proxy_url):
     """At debug level: not in logs, not in the guest's process list, not in its readable files."""
     caplog.set_level(logging.DEBUG)

@@ -128,6 +128,30 @@ def test_a_daemon_that_serves_now_and_after_a_reboot(line, serving):
     assert facts.docker_installed and facts.docker_serving is serving
 
 
+@pytest.mark.parametrize(
+    ("line", "started"),
+    [
+        ("docker\tactive\tenabled\t27.1.1", True),
+        ("docker\tactivating\tenabled\t", True),
+        ("docker\tactivating\tdisabled\t", False),
+        ("docker\tinactive\tenabled\t", False),
+    ],
+)
+def test_a_daemon_that_needs_time_only(line, started):
+    assert parse(line + "\n").docker_started is started
+
+
+@pytest.mark.parametrize(
+    ("line", "interrupted"),
+    [
+        ("dpkg\t", False),
+        ("dpkg\tThe following packages are only half configured, probably due to problems", True),
+    ],
+)
+def test_an_installation_that_was_cut_off(line, interrupted):
+    assert parse(line + "\n").dpkg_interrupted is interrupted
+
+
 @pytest.mark.parametrize("os_release", [DEBIAN_12, UBUNTU_20_04, UBUNTU_22_04, UBUNTU_24_04])
 def test_supported_systems(os_release):
     check_supported("CP1 (198.51.100.5)", parse(os_lines(os_release)))

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 
 import pytest
 
 from tacker_cir.command import Secret
-from tacker_cir.facts import Facts
+from tacker_cir.facts import Facts, FileFact
 from tacker_cir.host import docker as host_docker
 from tacker_cir.params.private_registry import DockerPackage
 from tacker_cir.params.proxy import Proxy
@@ -84,7 +85,7 @@ def files(package=DockerPackage(), proxy=None):  # noqa: B008 - frozen
 
 def test_without_options_no_file_shall_exist():
     assert all(file.content is None for file in files().values())
-    assert set(files()) == set(host_docker.PATHS)
+    assert {*files(), host_docker.RESTART_PENDING} == set(host_docker.PATHS)
 
 
 def test_only_root_reads_a_proxy_with_a_login():
@@ -123,7 +124,26 @@ def test_a_repository_trusts_its_own_keyring_only(keyring, path, other):
          False),
         (Facts(packages={"docker-ce": "2"}), DockerPackage("docker-ce", "1", requested=True),
          True),
+        (Facts(docker_installed=True, dpkg_interrupted=True), DockerPackage(), True),
     ],
 )  # fmt: skip
 def test_when_docker_is_installed(facts, package, needed):
     assert host_docker.needs_install(facts, package) is needed
+
+
+def test_when_the_daemon_must_read_its_files_again():
+    given = list(files(proxy=Proxy(Secret(PLAIN[0]))).values())
+    known = Facts(files={f.path: as_fact(f) for f in given if f.content is not None})
+    assert host_docker.needs_restart(Facts(), given)
+    assert not host_docker.needs_restart(known, given)
+    # A proxy that is gone, and a restart that an earlier operation did not come to.
+    assert host_docker.needs_restart(known, list(files().values()))
+    cut_off = Facts(files={host_docker.RESTART_PENDING: known.files[host_docker.PROXY_DROP_IN]})
+    assert host_docker.needs_restart(cut_off, list(files().values()))
+    # apt's files are none of the daemon's.
+    apt_only = Facts(files={host_docker.APT_PROXY: known.files[host_docker.APT_PROXY]})
+    assert not host_docker.needs_restart(apt_only, list(files().values()))
+
+
+def as_fact(file):
+    return FileFact(file.mode, "root", "root", hashlib.sha256(file.content).hexdigest())
