@@ -7,5 +7,7 @@ control plane. Debian 12's source package `kubernetes` has them all, in release 
   debs.py          packages with the names and files of the Kubernetes project's own
   repository.py    a signed repository of these packages and what they need from Debian
   archives.py      the images that a control plane consists of, as `docker save` writes them
+  go/              the lab's own programs: stand-ins, a network of pods, an application
+  proof.py         tests that all this makes clusters
 All of it is kept in the cache; `python -m tests.lab.kubernetes build` makes it.
 """
