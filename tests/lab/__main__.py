@@ -33,7 +33,9 @@ def main(argv: list[str] | None = None) -> int:
         # The test suite does what it can without root; tox's closing line repeats this.
         return 0 if arguments.command == "test" else 1
     # So that a plain kill, of this process or of tox above it, cleans up like Ctrl-C does.
+    # Explicitly for Ctrl-C too: a shell's background job begins with it ignored, and its children.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     stand = CloudStand()
     try:
