@@ -111,6 +111,9 @@ class Machine:
             "nsenter",
             f"--target={leader}",
             "--mount",
+            # nspawn may have changed the root, not the root of its mount namespace.
+            "--root",
+            "--wd",
             "--uts",
             "--ipc",
             "--net",
