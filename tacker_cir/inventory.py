@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -29,6 +29,7 @@ HOST_KEYS_OUTPUT = "ssh_host_keys"
 _PORT = "OS::Neutron::Port"
 _FLOATING_IP = "OS::Neutron::FloatingIP"
 _SERVER = "OS::Nova::Server"
+_GROUP = "OS::Heat::AutoScalingGroup"
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,16 @@ class Node:
     :param ssh_address: address for SSH from here: the floating IP if the CP is one
     :param address: address of the machine's own port
     :param server_id: id of the Nova server, None where the stack does not tell
+    :param member: name of the auto-scaling group's member that it is in, None outside of groups
+    :param member_stack: id of that member's nested stack
     """
 
     cp_name: str
     ssh_address: str
     address: str
     server_id: str | None
+    member: str | None = None
+    member_stack: str | None = None
 
     def __str__(self) -> str:
         return f"{self.cp_name} ({self.ssh_address})"
@@ -151,6 +156,105 @@ def find_nodes(resources: Sequence[Resource], cp_name: str) -> list[Node]:
         hint = did_you_mean(cp_name, known) if known else "the stack has no port at all"
         raise InventoryError(f"the stack has no port or floating IP named {cp_name!r}; {hint}")
     return sorted(nodes, key=lambda node: node.ssh_address)
+
+
+def find_group_nodes(
+    resources: Sequence[Resource], group: str, ssh_cp_name: str, nic_cp_name: str
+) -> list[Node]:
+    """Return the machines in the members of an auto-scaling group.
+
+    :param group: name of the OS::Heat::AutoScalingGroup resource: that of the scaling aspect, or,
+        where Tacker made the template from the VNFD, that with ``_group`` behind it
+    :param ssh_cp_name: the CP used for SSH, a port or a floating IP
+    :param nic_cp_name: the port whose address the node has in the cluster
+    :raises InventoryError: there is no such group, or a member lacks one of the CPs
+    """
+    groups = [r for r in resources if r.type == _GROUP and r.name in (group, f"{group}_group")]
+    if not groups:
+        known = sorted({r.name for r in resources if r.type == _GROUP})
+        hint = did_you_mean(group, known) if known else "the stack has no such group at all"
+        raise InventoryError(f"the stack has no auto-scaling group {group!r}; {hint}")
+    members = [r for r in resources if r.stack == groups[0].physical_id]
+    nodes = []
+    for member in sorted(members, key=lambda m: m.name):
+        stacks = _stacks_below(resources, member.physical_id)
+        inside = [r for r in resources if r.stack in stacks]
+        for node in _paired(inside, resources, ssh_cp_name, nic_cp_name, f"member {member.name}"):
+            nodes.append(replace(node, member=member.name, member_stack=member.physical_id))
+    return nodes
+
+
+def find_pairs(resources: Sequence[Resource], ssh_cp_name: str, nic_cp_name: str) -> list[Node]:
+    """Return the machines that have both CPs; parameters and errors as for
+    :func:`find_group_nodes`."""
+    return _paired(resources, resources, ssh_cp_name, nic_cp_name, "the stack")
+
+
+def find_address(resources: Sequence[Resource], port_name: str) -> list[str]:
+    """Return the different addresses that ports of a name have."""
+    ports = [r for r in resources if r.name == port_name and r.type == _PORT]
+    return sorted({_fixed_address(port) for port in ports})
+
+
+def find_floating_address(resources: Sequence[Resource], name: str) -> str:
+    """Return the address of a floating IP.
+
+    :raises InventoryError: there is none, or it has no address yet
+    """
+    for resource in resources:
+        if resource.name == name and resource.type == _FLOATING_IP:
+            address = resource.attributes.get("floating_ip_address")
+            if address:
+                return str(address)
+            raise InventoryError(f"floating IP {name!r} has no address yet")
+    known = sorted({r.name for r in resources if r.type == _FLOATING_IP})
+    hint = did_you_mean(name, known) if known else "the stack has no floating IP at all"
+    raise InventoryError(f"the stack has no floating IP {name!r}; {hint}")
+
+
+def _paired(
+    inside: Sequence[Resource],
+    resources: Sequence[Resource],
+    ssh_cp_name: str,
+    nic_cp_name: str,
+    where: str,
+) -> list[Node]:
+    """Return the machines that have both CPs among the resources ``inside``."""
+    nodes = []
+    for cp in inside:
+        if cp.name != ssh_cp_name or cp.type not in (_PORT, _FLOATING_IP):
+            continue
+        node = _node(cp, resources)
+        if nic_cp_name != ssh_cp_name:
+            nics = [
+                _node(r, resources) for r in inside if r.name == nic_cp_name and r.type == _PORT
+            ]
+            same = [n for n in nics if n.server_id == node.server_id]
+            if len(same) != 1:
+                raise InventoryError(
+                    f"{where} has {len(same)} ports {nic_cp_name!r} of the server that "
+                    f"{ssh_cp_name!r} belongs to; expected one"
+                )
+            node = replace(node, address=same[0].address)
+        nodes.append(node)
+    if not nodes:
+        known = sorted({r.name for r in inside if r.type in (_PORT, _FLOATING_IP)})
+        hint = did_you_mean(ssh_cp_name, known) if known else "it has no port at all"
+        raise InventoryError(f"{where} has no port or floating IP named {ssh_cp_name!r}; {hint}")
+    return sorted(nodes, key=lambda node: ipaddress.ip_address(node.address).packed)
+
+
+def _stacks_below(resources: Sequence[Resource], stack: str) -> set[str]:
+    """Return the ids of a stack and of the stacks nested in it."""
+    found, new = {stack}, [stack]
+    while new:
+        parent = new.pop()
+        for resource in resources:
+            if resource.stack == parent and resource.physical_id not in found:
+                if any(r.stack == resource.physical_id for r in resources):
+                    found.add(resource.physical_id)
+                    new.append(resource.physical_id)
+    return found
 
 
 def _node(cp: Resource, resources: Sequence[Resource]) -> Node:
