@@ -89,20 +89,18 @@ def _add_csar(commands: Any) -> None:
     build = package.add_subparsers(required=True, metavar="COMMAND").add_parser(
         "build", help="build a VNF package that Tacker onboards"
     )
-    registry = build.add_subparsers(required=True, metavar="KIND").add_parser(
+    kinds = build.add_subparsers(required=True, metavar="KIND")
+    registry = _add_kind(
+        kinds,
         "private-registry",
         help="the Docker private registry VNF",
         description="Build the VNF package of a Docker private registry.",
     )
-    registry.add_argument("--output", type=Path, required=True, metavar="FILE")
     registry.add_argument(
         "--image", type=Path, metavar="TAR", help="registry image made with 'docker save'"
     )
     registry.add_argument(
         "--base-hot", action="store_true", help="the variant with a base HOT and UserData"
-    )
-    registry.add_argument(
-        "--package", type=Path, metavar="DIR", help="your own package directory, not a sample"
     )
     registry.add_argument("--vm-image", metavar="NAME", help="name of the VM's image in the VIM")
     registry.add_argument(
@@ -112,8 +110,27 @@ def _add_csar(commands: Any) -> None:
         help="disk image of the VM, put into the package; needed without --base-hot",
     )
     registry.add_argument("--flavor", metavar="NAME", help="flavor of the VM, with --base-hot")
-    registry.add_argument("--vnfd-id", metavar="UUID", help="another identifier for the VNFD")
-    registry.add_argument(
+    registry.set_defaults(run=_build_private_registry)
+    cluster = _add_kind(
+        kinds,
+        "kubernetes",
+        help="the Kubernetes cluster VNF",
+        description="Build the VNF package of a Kubernetes cluster. Certificates of registries, "
+        "keyrings and manifests that a request names go into it with --file.",
+    )
+    cluster.add_argument("--vm-image", metavar="NAME", help="image in the VIM for all VMs")
+    cluster.add_argument("--flavor", metavar="NAME", help="flavor in the VIM for all VMs")
+    cluster.set_defaults(run=_build_kubernetes)
+
+
+def _add_kind(kinds: Any, name: str, **texts: str) -> argparse.ArgumentParser:
+    kind = kinds.add_parser(name, **texts)
+    kind.add_argument("--output", type=Path, required=True, metavar="FILE")
+    kind.add_argument(
+        "--package", type=Path, metavar="DIR", help="your own package directory, not a sample"
+    )
+    kind.add_argument("--vnfd-id", metavar="UUID", help="another identifier for the VNFD")
+    kind.add_argument(
         "--file",
         action="append",
         default=[],
@@ -121,13 +138,13 @@ def _add_csar(commands: Any) -> None:
         metavar="PATH=FILE",
         help="one more file and its path in the package; may be repeated",
     )
-    registry.add_argument(
+    kind.add_argument(
         "--sol001-definitions",
         type=Path,
         metavar="DIR",
         help="ETSI SOL001 2.6.1 type definitions; default: those of python-tackerclient",
     )
-    registry.set_defaults(run=_build_private_registry)
+    return kind
 
 
 def _file_pair(text: str) -> tuple[str, Path]:
@@ -142,19 +159,35 @@ def _build_private_registry(arguments: argparse.Namespace) -> int:
         arguments.output,
         image=arguments.image,
         base_hot=arguments.base_hot,
-        package=arguments.package,
-        vm_image=arguments.vm_image,
         vm_image_file=arguments.vm_image_file,
-        flavor=arguments.flavor,
-        vnfd_id=arguments.vnfd_id,
-        files=dict(arguments.file),
-        sol001_definitions=arguments.sol001_definitions,
+        **_build_options(arguments),
     )
-    print(f"{built.path}: {built.size / 1e6:.1f} MB, {len(built.entries)} files")
-    print(f"vnfd id:    {built.vnfd_id}")
+    _print_built(built)
     if built.image_path:
         print(f"image_path: {built.image_path}")
     return OK
+
+
+def _build_kubernetes(arguments: argparse.Namespace) -> int:
+    _print_built(csar.build_kubernetes(arguments.output, **_build_options(arguments)))
+    return OK
+
+
+def _build_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what all kinds have in common."""
+    return {
+        "package": arguments.package,
+        "vm_image": arguments.vm_image,
+        "flavor": arguments.flavor,
+        "vnfd_id": arguments.vnfd_id,
+        "files": dict(arguments.file),
+        "sol001_definitions": arguments.sol001_definitions,
+    }
+
+
+def _print_built(built: csar.Csar) -> None:
+    print(f"{built.path}: {built.size / 1e6:.1f} MB, {len(built.entries)} files")
+    print(f"vnfd id:    {built.vnfd_id}")
 
 
 def _validate(arguments: argparse.Namespace) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the VNF package of the registry VNF."""
+"""Makes the VNF packages of the registry VNF and the cluster VNF."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import logging
 import mimetypes
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -90,26 +91,75 @@ def build_private_registry(
         that python-tackerclient installs
     :raises CsarError: something is missing, contradictory or unreadable
     """
-    output = Path(output)
     if package is not None and base_hot:
         raise CsarError("give either base_hot or a package directory of your own, not both")
     sample = "private_registry_vnf_package" + ("_basehot" if base_hot else "")
-    try:
-        plan = _Plan(Path(package) if package else sources.samples_dir() / sample)
-        plan.add_definitions(sources.sol001_definitions(sol001_definitions))
-        if vnfd_id is not None:
-            plan.set_vnfd_id(vnfd_id)
+    with _errors_of(output):
+        plan = _plan(sample, package, vnfd_id, sol001_definitions)
         plan.set_vm(vm_image, vm_image_file and Path(vm_image_file), flavor, sample=not package)
-        plan.add_drivers()
         image_path = plan.add_image(Path(image)) if image else None
-        for name, path in (files or {}).items():
-            # May be a private key: nobody else on the conductor's host shall read it.
-            plan.add(name, Path(path), mode=0o600)
-        entries = _write(output, plan, private=bool(files))
-        size = output.stat().st_size
+        return _finish(Path(output), plan, files or {}, image_path)
+
+
+def build_kubernetes(
+    output: Path,
+    *,
+    package: Path | None = None,
+    vm_image: str | None = None,
+    flavor: str | None = None,
+    vnfd_id: str | None = None,
+    files: Mapping[str, Path] | None = None,
+    sol001_definitions: Path | None = None,
+) -> Csar:
+    """Build the VNF package of a Kubernetes cluster.
+
+    Equal input gives an equal file. ``output`` appears only when it is complete and has passed
+    :func:`tacker_cir.csar.verify`.
+
+    :param output: the zip file to write; an existing one is replaced
+    :param package: a package directory of your own instead of the sample
+    :param vm_image: name of an existing image of the VIM, for all VMs
+    :param flavor: name of an existing flavor of the VIM, for all VMs
+    :param vnfd_id: identifier of the VNFD in place of the directory's; Tacker wants it unique
+    :param files: more files, by path in the package, e.g. CA certificates of registries, the
+        manifest of a pod network or the keyring of a package repository
+    :param sol001_definitions: directory of ETSI's type definitions; by default those
+        that python-tackerclient installs
+    :raises CsarError: something is missing, contradictory or unreadable
+    """
+    with _errors_of(output):
+        plan = _plan("kubernetes_vnf_package", package, vnfd_id, sol001_definitions)
+        plan.set_vm(vm_image, None, flavor, sample=not package)
+        return _finish(Path(output), plan, files or {})
+
+
+@contextmanager
+def _errors_of(output: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise CsarError(f"cannot build {output}: {error}") from error
-    return Csar(output, size, plan.vnfd().vnfd_id, image_path, entries)
+
+
+def _plan(
+    sample: str, package: Path | None, vnfd_id: str | None, definitions: Path | None
+) -> _Plan:
+    plan = _Plan(Path(package) if package else sources.samples_dir() / sample)
+    plan.add_definitions(sources.sol001_definitions(definitions))
+    if vnfd_id is not None:
+        plan.set_vnfd_id(vnfd_id)
+    plan.add_drivers()
+    return plan
+
+
+def _finish(
+    output: Path, plan: _Plan, files: Mapping[str, Path], image_path: str | None = None
+) -> Csar:
+    for name, path in files.items():
+        # May be a private key: nobody else on the conductor's host shall read it.
+        plan.add(name, Path(path), mode=0o600)
+    entries = _write(output, plan, private=bool(files))
+    return Csar(output, output.stat().st_size, plan.vnfd().vnfd_id, image_path, entries)
 
 
 @dataclass(frozen=True)
@@ -171,7 +221,7 @@ class _Plan:
     def set_vm(
         self, image: str | None, image_file: Path | None, flavor: str | None, *, sample: bool
     ) -> None:
-        """Say what the VM is made of."""
+        """Say what the VMs are made of."""
         has_base_hot = any(name.startswith("BaseHOT/") for name in self.texts)
         if not has_base_hot and flavor is not None:
             raise CsarError(

@@ -13,8 +13,19 @@ from tacker_cir.csar.archive import TOSCA_META, CsarError, Reader, load_yaml
 from tacker_cir.csar.sources import installed_driver
 from tacker_cir.csar.vnfd import Vnfd, entry_definitions, read_vnfd
 
-#: Operations that must call the driver (spec cir-k8s-cluster, "VNFD for Docker private registry").
-REQUIRED_OPERATIONS = {"mgmt-drivers-private-registry": ("instantiate_end", "heal_end")}
+#: Operations that must call the driver (spec cir-k8s-cluster, "VNFD for Docker private registry"
+#: and "VNFD for Kubernetes cluster"). Tacker calls none for another one.
+REQUIRED_OPERATIONS = {
+    "mgmt-drivers-private-registry": ("instantiate_end", "heal_end"),
+    "mgmt-drivers-kubernetes": (
+        "instantiate_end",
+        "scale_start",
+        "scale_end",
+        "heal_start",
+        "heal_end",
+        "terminate_end",
+    ),
+}
 
 
 @dataclass(frozen=True)

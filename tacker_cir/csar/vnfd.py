@@ -218,12 +218,13 @@ def _disk_image(path: Path) -> tuple[str, int]:
 
 
 def set_hot_defaults(texts: dict[str, str], values: Mapping[str, str]) -> None:
-    """Set what the VM of a base HOT is made of where the request does not say it.
+    """Set what the VMs of the base HOTs are made of where the request does not say it.
 
     :param texts: files by path; changed in place
     :param values: ``image`` and ``flavor``
     :raises CsarError: no base HOT has defaults of this form
     """
+    found = False
     for path, text in texts.items():
         if not path.startswith("BaseHOT/") or not path.endswith((".yaml", ".yml")):
             continue
@@ -233,11 +234,12 @@ def set_hot_defaults(texts: dict[str, str], values: Mapping[str, str]) -> None:
             vdu.update(values)
         if vdus:
             texts[path] = _dump(document)
-            return
-    raise CsarError(
-        f"no base HOT has a default of the parameter nfv with VDU.<name>.{'/'.join(values)}; "
-        "name the VM's image and flavor in your base HOT itself"
-    )
+            found = True
+    if not found:
+        raise CsarError(
+            f"no base HOT has a default of the parameter nfv with VDU.<name>.{'/'.join(values)}; "
+            "name the VM's image and flavor in your base HOT itself"
+        )
 
 
 def _dump(document: dict) -> str:
