@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kubectl on a master, with the administrator's credentials of kubeadm.
+
+Whatever changes etcd's members or moves the VIP leaves the API without an answer for some seconds:
+a call is tried again while the API server cannot be asked, until a deadline. All calls here may be
+repeated.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from oslo_log import log as logging
+
+from tacker_cir.command import Command, Secret
+from tacker_cir.exceptions import CommandFailed, HostError
+from tacker_cir.ssh import Connection, Result
+from tacker_cir.waiting import Deadline, poll
+
+LOG = logging.getLogger(__name__)
+
+ADMIN_CONF = "/etc/kubernetes/admin.conf"
+#: Seconds for one request to the API server.
+REQUEST_TIMEOUT = 20
+
+_CONTROL_PLANE_LABELS = (
+    "node-role.kubernetes.io/control-plane",
+    # The only one that a master of 1.19 has, which an operator may have upgraded since.
+    "node-role.kubernetes.io/master",
+)
+
+# What kubectl prints while the API server, its etcd or the load balancer before it cannot serve:
+# errors of Go's net, net/http and crypto/tls packages, of the API server and of etcd.
+_TRANSIENT = re.compile(
+    r"connection refused|was refused - did you specify|connection reset by peer|broken pipe"
+    r"|no route to host|i/o timeout|TLS handshake timeout|\bEOF\b|http2: (client|server)|Client\.Timeout"
+    r"|context deadline exceeded|request canceled|Timeout: request did not complete"
+    r"|unable to handle the request|unable to return a response in the time allotted"
+    r"|etcdserver: (request timed out|leader changed|no leader|server stopped|unhealthy cluster)"
+    r"|Service ?Unavailable|too many requests|apiserver not ready|RBAC: .*not found",
+    re.IGNORECASE,
+)
+
+_REMEDY = (
+    "see what the API server lacks: 'kubectl get --raw /readyz?verbose' on the master, and its log "
+    "in /var/log/pods; then retry the operation"
+)
+
+# Whatever was printed is an answer, even if the program then ends with an error.
+_PARTIAL = 'out=$("$@") || [ -n "$out" ] || exit 1; printf "%s\\n" "$out"'
+
+
+class _NoAnswer(Exception):
+    """The API server cannot be asked now."""
+
+    def __init__(self, failure: CommandFailed):
+        self.failure = failure
+        lines = failure.stderr.strip().splitlines()
+        super().__init__(lines[-1] if lines else str(failure))
+
+
+class _NotReady(Exception):
+    pass
+
+
+@dataclass(frozen=True)
+class KubeNode:
+    """A node as the API server knows it.
+
+    :param ready: its condition Ready is True
+    :param reason: why it is not, in the words of its kubelet or the node controller; "" if it is
+    :param unschedulable: it is cordoned
+    :param control_plane: it is a master
+    :param version: of its kubelet, ``v1.NN.P``
+    """
+
+    name: str
+    ready: bool
+    reason: str
+    unschedulable: bool
+    internal_ip: str | None
+    control_plane: bool
+    version: str
+
+
+class Kubectl:
+    """kubectl of one master.
+
+    :param connection: to the master
+    :param timeout: seconds during which a call is tried again while the API server cannot be asked
+    """
+
+    def __init__(self, connection: Connection, *, timeout: float):
+        self._connection = connection
+        self._timeout = timeout
+
+    @property
+    def host(self) -> str:
+        """The machine on which kubectl runs, as the user knows it."""
+        return self._connection.node
+
+    def call(
+        self,
+        words: Sequence[str],
+        step: str,
+        *,
+        stdin: bytes = b"",
+        partial: bool = False,
+        working_time: float = 0,
+        retry_for: float | None = None,
+        remedy: str = _REMEDY,
+    ) -> Result:
+        """Run kubectl, again and again while the API server cannot be asked.
+
+        :param words: what follows ``kubectl``: something that may be repeated, and no secret
+        :param partial: whatever is printed is a success, even with an exit status that is not 0
+        :param working_time: seconds that the command may wait for something itself
+        :param retry_for: seconds instead of this object's timeout
+        :raises CommandFailed: kubectl failed for another reason, or still did after that time
+        """
+        argv = ("kubectl", "--kubeconfig", ADMIN_CONF, f"--request-timeout={REQUEST_TIMEOUT}s")
+        command = Command((*argv, *words), step)
+        if partial:
+            command = Command.script(step, _PARTIAL, *command.argv)
+        limit = self._connection.command_timeout + working_time
+
+        def attempt() -> Result:
+            try:
+                return self._connection.run(command, stdin=stdin, timeout=limit, remedy=remedy)
+            except CommandFailed as error:
+                if is_transient(error.stderr):
+                    raise _NoAnswer(error) from None
+                raise
+
+        def on_retry(error: BaseException, elapsed: float) -> None:
+            LOG.info("%s: %s: no answer for %.0f s yet (%s)", self.host, step, elapsed, error)
+
+        deadline = Deadline(self._timeout if retry_for is None else retry_for)
+        try:
+            return poll(attempt, deadline, retry_on=(_NoAnswer,), on_retry=on_retry)
+        except _NoAnswer as error:
+            raise error.failure from None
+
+    def get(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        """Return an object, None if there is no such."""
+        words = ["get", kind, name, "--ignore-not-found", "--output=json", *_in(namespace)]
+        text = self.call(words, f"read {kind} {name}").stdout
+        return json.loads(text) if text.strip() else None
+
+    def objects(self, kind: str, *options: str) -> list[dict[str, Any]]:
+        """Return the objects of a kind.
+
+        :param options: of ``kubectl get``, e.g. ``--all-namespaces``, ``--selector=...``
+        """
+        text = self.call(["get", kind, "--output=json", *options], f"list {kind}").stdout
+        return json.loads(text)["items"]
+
+    def secret(self, name: str, namespace: str) -> Mapping[str, Secret] | None:
+        """Return the values of a Secret object, None if there is no such.
+
+        :raises HostError: a value is no text
+        """
+        found = self.get("secret", name, namespace)
+        if found is None:
+            return None
+        try:
+            return {
+                key: Secret(base64.b64decode(value).decode())
+                for key, value in (found.get("data") or {}).items()
+            }
+        except ValueError:
+            # Without its context: the decoder's error holds the value.
+            raise HostError(
+                self.host,
+                f"read secret {name}",
+                f"secret {namespace}/{name} holds binary data",
+                "see what wrote it, delete it and retry the operation",
+            ) from None
+
+    def apply(self, manifest: str, step: str) -> bool:
+        """Apply YAML or JSON documents; tell whether any object was changed by it."""
+        output = self.call(["apply", "--filename=-"], step, stdin=manifest.encode()).stdout
+        return any(not line.endswith(" unchanged") for line in output.splitlines() if line.strip())
+
+    def nodes(self) -> list[KubeNode]:
+        """Return all nodes, by name."""
+        return sorted(map(parse_node, self.objects("nodes")), key=lambda node: node.name)
+
+    def wait_ready(self, names: Collection[str], timeout: float) -> None:
+        """Wait until nodes are there and ready.
+
+        :param timeout: seconds
+        :raises HostError: they are not in time; names them and tells why
+        """
+
+        def attempt() -> None:
+            found = {node.name: node for node in self.nodes()}
+            missing = {name: "it did not join" for name in names if name not in found}
+            unready = {n: found[n].reason for n in names if n in found and not found[n].ready}
+            faults = sorted((missing | unready).items())
+            if faults:
+                raise _NotReady("; ".join(f"{name}: {reason}" for name, reason in faults))
+
+        def on_retry(error: BaseException, elapsed: float) -> None:
+            LOG.info("%s: waiting for nodes since %.0f s: %s", self.host, elapsed, error)
+
+        try:
+            poll(attempt, Deadline(timeout), retry_on=(_NotReady,), on_retry=on_retry)
+        except _NotReady as error:
+            raise HostError(
+                self.host,
+                "wait until the nodes are ready",
+                f"not ready after {timeout:.0f} seconds: {error}",
+                "see 'journalctl -u kubelet' of the node, and whether the pod network's pods run "
+                "('kubectl get pods --all-namespaces'); then retry the operation",
+            ) from None
+
+    def delete_node(self, name: str) -> None:
+        """Take a node out of the cluster; one that is not there is no error."""
+        words = ["delete", "node", name, "--ignore-not-found"]
+        self.call(words, f"delete node {name}")
+        LOG.info("%s: node %s is no longer in the cluster", self.host, name)
+
+
+def is_transient(stderr: str) -> bool:
+    """Tell whether what kubectl printed means that the API server cannot be asked now."""
+    return _TRANSIENT.search(stderr) is not None
+
+
+def parse_node(item: Mapping[str, Any]) -> KubeNode:
+    """Return what a Node object tells."""
+    metadata, status = item["metadata"], item.get("status", {})
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    ready = conditions.get("Ready", {"status": "Unknown"})
+    is_ready = ready["status"] == "True"
+    reason = ready.get("message") or ready.get("reason") or "its kubelet has not reported yet"
+    addresses = status.get("addresses") or ()
+    return KubeNode(
+        name=metadata["name"],
+        ready=is_ready,
+        reason="" if is_ready else reason,
+        unschedulable=bool(item.get("spec", {}).get("unschedulable")),
+        internal_ip=next((a["address"] for a in addresses if a["type"] == "InternalIP"), None),
+        control_plane=any(
+            label in (metadata.get("labels") or {}) for label in _CONTROL_PLANE_LABELS
+        ),
+        version=status.get("nodeInfo", {}).get("kubeletVersion", ""),
+    )
+
+
+def _in(namespace: str | None) -> tuple[str, ...]:
+    return (f"--namespace={namespace}",) if namespace else ()

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The load balancer of a cluster with several masters: haproxy on each, and keepalived for its VIP.
+
+Services are reloaded, never restarted: connections through haproxy and the VIP's place survive a
+change of the masters.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import paramiko
+from oslo_log import log as logging
+
+from tacker_cir.command import Command
+from tacker_cir.exceptions import HostError
+from tacker_cir.facts import Facts
+from tacker_cir.host import packages
+from tacker_cir.host.files import ManagedFile, ensure_files
+from tacker_cir.render import haproxy as render_haproxy
+from tacker_cir.render import keepalived as render_keepalived
+from tacker_cir.render.haproxy import PORT
+from tacker_cir.ssh import Connection
+from tacker_cir.waiting import Deadline, poll
+
+LOG = logging.getLogger(__name__)
+
+PACKAGES = ("haproxy", "keepalived")
+HAPROXY_CONFIG = "/etc/haproxy/haproxy.cfg"
+KEEPALIVED_CONFIG = "/etc/keepalived/keepalived.conf"
+
+#: There while a service must re-read its file: an operation that is cut off between the two is
+#: completed by its retry. In /run, as a reboot starts the services anew.
+RELOAD_PENDING = "/run/tacker-cir-{}-reload"
+
+#: Every path whose state :func:`ensure_load_balancer` must know.
+PATHS = (HAPROXY_CONFIG, KEEPALIVED_CONFIG, *map(RELOAD_PENDING.format, PACKAGES))
+
+#: Seconds for one attempt to reach the VIP.
+_CONNECT_TIMEOUT = 3
+
+_VIP_REMEDY = (
+    "let the masters' security group pass IP protocol 112 (VRRP) and TCP port "
+    f"{PORT} among them, and list the VIP in the allowed_address_pairs of their ports; see "
+    "'journalctl -u keepalived -u haproxy' of the masters"
+)
+
+_STATE = r"""
+for unit in haproxy keepalived; do
+  printf '%s %s\n' "$(systemctl show --value --property=ActiveState "$unit")" \
+    "$(systemctl show --value --property=UnitFileState "$unit")"
+done
+ip -json address show
+"""
+
+#: ActiveState of a service that runs.
+_RUNS = ("active", "reloading")
+
+
+class _NotYet(Exception):
+    pass
+
+
+@dataclass(frozen=True)
+class _State:
+    """What a master has besides files and packages.
+
+    :param enabled: the services that start with the machine
+    :param active: the services that run
+    :param interfaces: name of the network interface by address
+    """
+
+    enabled: frozenset[str]
+    active: frozenset[str]
+    interfaces: dict[str, str]
+
+
+def ensure_load_balancer(
+    connection: Connection,
+    facts: Facts,
+    *,
+    vip: str,
+    own: str,
+    masters: Sequence[tuple[str, str]],
+    lock_timeout: float,
+    package_timeout: float,
+    service_timeout: float,
+) -> bool:
+    """Make a master pass the API on, at its own address and at the VIP; tell whether it changed.
+
+    Which master has the VIP is not waited for; see :func:`wait_for_vip`.
+
+    :param facts: gathered with :data:`PATHS` and :data:`PACKAGES`
+    :param vip: the address that the masters share
+    :param own: this master's address
+    :param masters: name and address of all masters, in the same order on each of them
+    :param lock_timeout: seconds to wait for apt's locks
+    :param package_timeout: seconds for each of apt's steps
+    :param service_timeout: seconds for a service to start or reload
+    :raises HostError: a step failed
+    """
+    missing = facts.dpkg_interrupted or not set(PACKAGES) <= facts.packages.keys()
+    if missing:
+        # Before the files: a haproxy.cfg that is there would be a conflict for dpkg. keepalived
+        # does not start without one, and haproxy's own one opens no port.
+        packages.install(connection, PACKAGES, lock_timeout=lock_timeout, timeout=package_timeout)
+    state = _read_state(connection)
+    interface = _interface_of(connection, state, own)
+    files = {
+        "haproxy": ManagedFile(HAPROXY_CONFIG, render_haproxy.config(masters).encode()),
+        "keepalived": ManagedFile(
+            KEEPALIVED_CONFIG,
+            render_keepalived.config(vip, interface, own, [a for _, a in masters]).encode(),
+        ),
+    }
+    changed = [
+        _ensure_service(connection, facts, state, name, file, service_timeout)
+        for name, file in files.items()
+    ]
+    return missing or any(changed)
+
+
+def wait_for_vip(connections: Sequence[Connection], vip: str, timeout: float) -> None:
+    """Wait until exactly one master has the VIP and all of them reach it.
+
+    :param connections: to all masters
+    :param timeout: seconds
+    :raises HostError: it is not so in time; tells what the network must let pass
+    """
+
+    def attempt() -> None:
+        holders = [c.node for c in connections if vip in _read_state(c).interfaces]
+        if len(holders) != 1:
+            raise _NotYet(f"it is at {' and '.join(holders) or 'none of them'}")
+        for connection in connections:
+            _reach(connection, vip)
+        LOG.info("the VIP %s is at %s", vip, holders[0])
+
+    try:
+        poll(attempt, Deadline(timeout), retry_on=(_NotYet,))
+    except _NotYet as error:
+        raise HostError(
+            ", ".join(c.node for c in connections),
+            "wait until one master has the VIP",
+            f"VIP {vip} after {timeout:.0f} seconds: {error}",
+            _VIP_REMEDY,
+        ) from None
+
+
+def _reach(connection: Connection, vip: str) -> None:
+    try:
+        with connection.tunnel(vip, PORT, _CONNECT_TIMEOUT):
+            pass
+    except (paramiko.SSHException, OSError) as error:
+        raise _NotYet(f"{connection.node} does not reach its port {PORT}: {error}") from None
+
+
+def _ensure_service(
+    connection: Connection,
+    facts: Facts,
+    state: _State,
+    name: str,
+    file: ManagedFile,
+    timeout: float,
+) -> bool:
+    pending = RELOAD_PENDING.format(name)
+    stale = not file.is_current(facts) or pending in facts.files
+    if stale:
+        if name == "haproxy":
+            _check_haproxy(connection, file)
+        ensure_files(connection, facts, [ManagedFile(pending, b""), file])
+    started = name in state.enabled & state.active
+    if not started:
+        _systemctl(connection, timeout, "enable", "--now", name)
+    if stale:
+        if name in state.active:
+            _systemctl(connection, timeout, "reload", name)
+        connection.run(Command(("rm", "-f", pending), f"note that {name} has its new file"))
+    return stale or not started
+
+
+def _check_haproxy(connection: Connection, file: ManagedFile) -> None:
+    """Have haproxy judge a file that it does not have yet."""
+    connection.run(
+        Command(("haproxy", "-c", "-f", "/dev/stdin"), "check the new haproxy.cfg"),
+        stdin=file.content or b"",
+        remedy="use an image whose haproxy is 2.0 or newer",
+    )
+
+
+def _read_state(connection: Connection) -> _State:
+    step = "read the load balancer's state"
+    output = connection.run(Command.script(step, _STATE)).stdout
+    *units, addresses = output.splitlines()
+    return parse_state(units, addresses)
+
+
+def parse_state(units: Sequence[str], addresses: str) -> _State:
+    """Return the state in the script's output.
+
+    :param units: of each service, systemd's ActiveState and UnitFileState
+    :param addresses: the JSON of ip-address(8)
+    """
+    states = dict(zip(PACKAGES, (line.split(" ") for line in units), strict=True))
+    active = frozenset(name for name, (state, _) in states.items() if state in _RUNS)
+    enabled = frozenset(name for name, (_, state) in states.items() if state == "enabled")
+    interfaces = {
+        info["local"]: link["ifname"]
+        for link in json.loads(addresses)
+        for info in link.get("addr_info", ())
+        if "local" in info
+    }
+    return _State(enabled, active, interfaces)
+
+
+def _interface_of(connection: Connection, state: _State, address: str) -> str:
+    try:
+        return state.interfaces[address]
+    except KeyError:
+        raise HostError(
+            connection.node,
+            "find the network interface",
+            f"no interface has the address {address}, which Heat tells of its port "
+            f"(there are {', '.join(sorted(state.interfaces))})",
+            "let the VM take its address by DHCP, or see why it did not",
+        ) from None
+
+
+def _systemctl(connection: Connection, timeout: float, *words: str) -> None:
+    command = Command(("systemctl", *words), " ".join(("systemctl", *words)))
+    connection.run(command, timeout=timeout, remedy=f"see 'journalctl -u {words[-1]}' of the VM")
