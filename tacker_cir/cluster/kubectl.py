@@ -38,8 +38,8 @@ _CONTROL_PLANE_LABELS = (
 # errors of Go's net, net/http and crypto/tls packages, of the API server and of etcd.
 _TRANSIENT = re.compile(
     r"connection refused|was refused - did you specify|connection reset by peer|broken pipe"
-    r"|no route to host|i/o timeout|TLS handshake timeout|\bEOF\b|http2: (client|server)|Client\.Timeout"
-    r"|context deadline exceeded|request canceled|Timeout: request did not complete"
+    r"|no route to host|i/o timeout|TLS handshake timeout|\bEOF\b|http2: (client|server)"
+    r"|Client\.Timeout|context deadline exceeded|request canceled|Timeout: request did not complete"
     r"|unable to handle the request|unable to return a response in the time allotted"
     r"|etcdserver: (request timed out|leader changed|no leader|server stopped|unhealthy cluster)"
     r"|Service ?Unavailable|too many requests|apiserver not ready|RBAC: .*not found",
