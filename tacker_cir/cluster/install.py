@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The install script on a node: its files, its steps, and what it says of them.
+
+The script comes with the VNF package (``script_path``), so that a site may change it; how it is
+called and answers is written at its beginning. Each step is safe to repeat, also after a cut.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from oslo_log import log as logging
+
+from tacker_cir.command import Command
+from tacker_cir.exceptions import CommandFailed, HostError
+from tacker_cir.facts import Facts
+from tacker_cir.host import apt
+from tacker_cir.host.files import ManagedFile
+from tacker_cir.params.k8s_cluster import KubernetesPackages
+from tacker_cir.params.proxy import Proxy
+from tacker_cir.render import apt as render_apt
+from tacker_cir.ssh import Connection
+from tacker_cir.waiting import Deadline, poll
+
+LOG = logging.getLogger(__name__)
+
+SCRIPT = "/usr/local/lib/tacker-cir/install_k8s_cluster.sh"
+SOURCE = apt.Source("kubernetes")
+
+#: Every path whose state :func:`desired_files` must know.
+PATHS = (SCRIPT, apt.PROXY, *SOURCE.paths)
+
+PROTOCOL = 1
+_PROTOCOL_LINE = re.compile(r"^readonly NODE_SCRIPT_PROTOCOL=([0-9]+)$", re.MULTILINE)
+
+#: Exit status of the script where another program is at work (EX_TEMPFAIL of sysexits.h).
+_BUSY = 75
+
+
+def find_script_fault(text: str) -> str | None:
+    """Return why a text is not a script that can be used here, None where it is one."""
+    found = _PROTOCOL_LINE.search(text)
+    if found is None:
+        return (
+            "is not an install script of tacker_cir (it has no line 'readonly "
+            f"NODE_SCRIPT_PROTOCOL={PROTOCOL}'); take the one of its sample package"
+        )
+    if int(found[1]) != PROTOCOL:
+        return f"is for another tacker_cir: its NODE_SCRIPT_PROTOCOL is {found[1]}, not {PROTOCOL}"
+    return None
+
+
+def desired_files(
+    facts: Facts, script: str, packages: KubernetesPackages, proxy: Proxy | None
+) -> tuple[ManagedFile, ...]:
+    """Return the script and the files that its step ``install`` needs.
+
+    :param facts: gathered with :data:`PATHS`
+    :param script: the script's text
+    """
+    if packages.in_image or packages.mirror is not None:
+        source = SOURCE.files(facts, packages.mirror)
+    else:
+        # The key is on the repository's own site, which only the node may reach: the script gets
+        # it there.
+        description = render_apt.deb822_source(
+            packages.default_uri, "/", (), SOURCE.armored_key, facts.architecture
+        )
+        source = (
+            ManagedFile(SOURCE.binary_key, None),
+            ManagedFile(SOURCE.path, description.encode()),
+        )
+    return (
+        ManagedFile(SCRIPT, script.encode(), 0o755),
+        apt.proxy_file(proxy),
+        *source,
+    )
+
+
+def install_words(packages: KubernetesPackages, hostname: str) -> tuple[str, ...]:
+    """Return the arguments of the script's step ``install``, without the container runtime."""
+    words = ["--kubernetes-version", packages.version, "--hostname", hostname]
+    words += ["--packages", "image" if packages.in_image else "repository"]
+    if not packages.in_image and packages.mirror is None:
+        words += ["--key-url", f"{packages.default_uri}Release.key"]
+        words += ["--keyring", SOURCE.armored_key]
+    return tuple(words)
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What step ``install`` found and did.
+
+    :param changed: False where nothing was to be done
+    :param in_container: whether the node is a container: its kernel settings are its host's
+    """
+
+    changed: bool
+    in_container: bool
+
+
+class _Busy(Exception):
+    """Another program is at work on the node."""
+
+
+@dataclass(frozen=True)
+class NodeScript:
+    """The steps of the script on one node, whose files (:func:`desired_files`) are there.
+
+    Every step returns whether it changed anything, and raises HostError where it failed.
+    Timeouts are seconds. Configurations go through the standard input: they hold tokens.
+
+    :param container_runtime: ``docker`` or ``containerd``
+    :param lock_timeout: seconds to wait for another program that uses apt, and for an earlier run
+        whose connection broke
+    """
+
+    connection: Connection
+    container_runtime: str
+    lock_timeout: float
+
+    def install(self, packages: KubernetesPackages, hostname: str, *, timeout: float) -> Installed:
+        """Make the machine ready for kubeadm: its name, kernel settings, runtime and programs.
+
+        :param hostname: also the name of the node; had better be in /etc/hosts already, as sudo
+            looks it up
+        """
+        answer = self._run(
+            f"install Kubernetes {packages.version}",
+            "install",
+            *self._runtime,
+            *install_words(packages, hostname),
+            timeout=timeout,
+            remedy="check that the VM reaches its apt sources (or the proxy), and that they have "
+            "the packages",
+        )
+        return Installed(answer["changed"], answer["container"])
+
+    def pull(self, config: str, *, worker: bool = False, timeout: float) -> bool:
+        """Pull the control plane's images that are not there.
+
+        :param config: kubeadm's, with a ClusterConfiguration
+        :param worker: only what runs on a worker
+        """
+        only = ("--worker",) if worker else ()
+        return self._run(
+            "pull the images of Kubernetes",
+            "pull",
+            *self._runtime,
+            *only,
+            *_FROM_STDIN,
+            stdin=config,
+            timeout=timeout,
+            remedy="check that the VM's container runtime reaches the registry of the images",
+        )["changed"]
+
+    def init(self, config: str, *, timeout: float) -> bool:
+        """Begin a cluster; an earlier attempt that was cut off is undone first.
+
+        :param config: kubeadm's, with an InitConfiguration and a ClusterConfiguration
+        """
+        return self._kubeadm("init", config, timeout)
+
+    def join(self, config: str, *, timeout: float) -> bool:
+        """Join a cluster; an earlier attempt that was cut off is undone first.
+
+        :param config: kubeadm's, with a JoinConfiguration
+        """
+        return self._kubeadm("join", config, timeout)
+
+    def reset(self, *, timeout: float) -> bool:
+        """Leave the cluster, so that the node can begin or join one again."""
+        return self._run("reset the node", "reset", *self._runtime, timeout=timeout)["changed"]
+
+    def network(self, manifest: str | None, *, timeout: float) -> bool:
+        """Give the cluster its network of pods, on a master.
+
+        :param manifest: YAML documents; None for the script's default
+        """
+        return self._run(
+            "apply the network of pods",
+            "network",
+            *(() if manifest is None else ("--manifest", "-")),
+            stdin=manifest or "",
+            timeout=timeout,
+            remedy="see the cause; give another cni_manifest_path where the manifest is at fault",
+        )["changed"]
+
+    @property
+    def _runtime(self) -> tuple[str, str]:
+        return "--container-runtime", self.container_runtime
+
+    def _kubeadm(self, step: str, config: str, timeout: float) -> bool:
+        return self._run(
+            f"kubeadm {step}",
+            step,
+            *self._runtime,
+            *_FROM_STDIN,
+            stdin=config,
+            timeout=timeout,
+            remedy="see the cause, and 'journalctl -u kubelet' of the VM",
+        )["changed"]
+
+    def _run(
+        self,
+        what: str,
+        *words: str,
+        stdin: str = "",
+        timeout: float,
+        remedy: str = "see the cause; the operation can be retried",
+    ) -> dict[str, Any]:
+        command = Command((SCRIPT, *words), what)
+
+        def attempt() -> str:
+            try:
+                return self.connection.run(
+                    command, stdin=stdin.encode(), timeout=timeout, remedy=remedy
+                ).stdout
+            except CommandFailed as error:
+                if error.exit_status == _BUSY:
+                    raise _Busy(_last_line(error.stderr)) from None
+                raise
+
+        def on_retry(error: BaseException, elapsed: float) -> None:
+            LOG.info("%s: %s: %s, for %.0f s now", self.connection.node, what, error, elapsed)
+
+        LOG.info("%s: %s", self.connection.node, what)
+        try:
+            output = poll(
+                attempt,
+                Deadline(self.lock_timeout),
+                retry_on=(_Busy,),
+                first_wait=1,
+                on_retry=on_retry,
+            )
+        except _Busy as error:
+            raise HostError(
+                self.connection.node,
+                what,
+                f"another program was at work for {self.lock_timeout:.0f} seconds: {error}",
+                "see which program it is, or raise [tacker_cir] first_boot_timeout",
+            ) from None
+        answer = parse_answer(output, words[0])
+        if answer is None:
+            raise HostError(
+                self.connection.node,
+                what,
+                "the install script did not tell its result",
+                "take the install script of this tacker_cir's sample package",
+            )
+        return answer
+
+
+_FROM_STDIN = ("--config", "-")
+
+
+def parse_answer(output: str, step: str) -> dict[str, Any] | None:
+    """Return the result that the script told last, None where it told none of this step.
+
+    :param output: the script's standard output
+    """
+    try:
+        answer = json.loads(_last_line(output))
+    except ValueError:
+        return None
+    if not isinstance(answer, dict) or answer.get("step") != step:
+        return None
+    expected = ("changed", "container") if step == "install" else ("changed",)
+    return answer if all(isinstance(answer.get(key), bool) for key in expected) else None
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else ""
