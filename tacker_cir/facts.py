@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +17,10 @@ from tacker_cir.ssh import Connection
 
 # Each line: kind, tab, values. A missing program or file gives no line, never a failure.
 _SCRIPT = r"""
+tab=$(printf '\t')
+file_fact() {
+  printf 'file\t%s\t%s\t%s\n' "$1" "$(stat -c '%a %U %G' -- "$1")" "$(sha256sum <"$1")"
+}
 sed 's/^/os\t/' /etc/os-release
 printf 'arch\t%s\n' "$(dpkg --print-architecture)"
 printf 'dpkg\t%s\n' "$(dpkg --audit | head -n 1)"
@@ -21,9 +28,16 @@ if command -v cloud-init >/dev/null 2>&1; then
   printf 'cloud-init\t%s\n' "$(cloud-init status 2>/dev/null | sed -n 's/^status: //p')"
 fi
 if command -v dockerd >/dev/null 2>&1; then
+  format="{{.ServerVersion}}$tab{{.CgroupDriver}}$tab{{.LiveRestoreEnabled}}"
   printf 'docker\t%s\t%s\t%s\n' "$(systemctl is-active docker)" "$(systemctl is-enabled docker)" \
-    "$(docker version --format '{{.Server.Version}}' 2>/dev/null)"
+    "$(docker info --format "$format$tab{{json .RegistryConfig}}" 2>/dev/null)"
 fi
+if command -v containerd >/dev/null 2>&1; then
+  printf 'containerd\t%s\t%s\t%s\n' "$(systemctl is-active containerd)" \
+    "$(systemctl is-enabled containerd)" "$(containerd --version)"
+fi
+printf 'kubelet\t%s\n' "$(systemctl is-active kubelet)"
+printf 'cgroup\t%s\n' "$(stat -f -c %T /sys/fs/cgroup)"
 for want; do
   value=${want#*:}
   case $want in
@@ -31,10 +45,14 @@ for want; do
       dpkg-query -W -f 'package\t${Package}\t${Version}\t${db:Status-Status}\n' "$value" \
         2>/dev/null ;;
     file:*)
+      if [ -f "$value" ]; then file_fact "$value"; fi ;;
+    content:*)
       if [ -f "$value" ]; then
-        printf 'file\t%s\t%s\t%s\n' "$value" "$(stat -c '%a %U %G' -- "$value")" \
-          "$(sha256sum <"$value")"
+        file_fact "$value"
+        printf 'content\t%s\t%s\n' "$value" "$(base64 -w 0 <"$value")"
       fi ;;
+    tree:*)
+      find "$value" -type f 2>/dev/null | while IFS= read -r found; do file_fact "$found"; done ;;
     image:*)
       printf 'image\t%s\t%s\n' "$value" \
         "$(docker image inspect --format '{{.Id}}' "$value" 2>/dev/null)" ;;
@@ -45,6 +63,9 @@ for want; do
 done
 exit 0
 """
+
+
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
 @dataclass(frozen=True)
@@ -72,8 +93,17 @@ class Facts:
     :param docker_installed: whether a ``dockerd`` is there
     :param docker_started: whether its unit is enabled and active, or about to be
     :param docker_serving: whether the daemon answers besides
+    :param docker_cgroup_driver: ``systemd`` or ``cgroupfs``; "" where the daemon does not answer
+    :param docker_live_restore: whether containers outlive a restart of the daemon
+    :param docker_registries: the daemon's own view of its registries, ``docker info``'s
+        RegistryConfig
+    :param containerd: its version without what packagers add, e.g. ``1.6.20``; "" without one
+    :param containerd_started: whether its unit is enabled and active, or about to be
+    :param kubelet_active: whether the kubelet runs
+    :param cgroup2: whether the machine has cgroup version 2 only
     :param packages: installed version by name, of those asked for
     :param files: of those asked for that exist
+    :param contents: what is in the files whose content was asked for and that exist
     :param images: id by reference, of those asked for that exist
     :param containers: ``docker container inspect`` by name, of those asked for that exist
     """
@@ -85,10 +115,39 @@ class Facts:
     docker_installed: bool = False
     docker_started: bool = False
     docker_serving: bool = False
+    docker_cgroup_driver: str = ""
+    docker_live_restore: bool = False
+    docker_registries: Mapping[str, Any] = field(default_factory=dict)
+    containerd: str = ""
+    containerd_started: bool = False
+    kubelet_active: bool = False
+    cgroup2: bool = False
     packages: dict[str, str] = field(default_factory=dict)
     files: dict[str, FileFact] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict, repr=False)
     images: dict[str, str] = field(default_factory=dict)
     containers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def text(self, path: str) -> str | None:
+        """Return a file's content as text, None where the file is not there.
+
+        :raises ValueError: it is not UTF-8
+        """
+        content = self.contents.get(path)
+        return None if content is None else content.decode()
+
+    def note_file(self, path: str, content: bytes | None, mode: int) -> None:
+        """Note that a file of root was written, or with None removed, since the machine was asked.
+
+        :param mode: permission bits
+        """
+        if content is None:
+            self.files.pop(path, None)
+            self.contents.pop(path, None)
+            return
+        digest = hashlib.sha256(content).hexdigest()
+        self.files[path] = FileFact(mode, "root", "root", digest)
+        self.contents[path] = content
 
 
 def gather(
@@ -96,6 +155,8 @@ def gather(
     *,
     packages: Iterable[str] = (),
     files: Iterable[str] = (),
+    contents: Iterable[str] = (),
+    trees: Iterable[str] = (),
     images: Iterable[str] = (),
     containers: Iterable[str] = (),
 ) -> Facts:
@@ -103,11 +164,15 @@ def gather(
 
     :param packages: names to look up
     :param files: absolute paths to look at
+    :param contents: absolute paths to look at and to read; text of some kB
+    :param trees: directories all of whose files to look at
     :param images: image references to look up
     :param containers: container names to inspect
     """
     wants = [f"package:{p}" for p in packages]
     wants += [f"file:{f}" for f in files]
+    wants += [f"content:{c}" for c in contents]
+    wants += [f"tree:{t}" for t in trees]
     wants += [f"image:{i}" for i in images]
     wants += [f"container:{c}" for c in containers]
     result = connection.run(Command.script("read the machine's state", _SCRIPT, *wants))
@@ -130,16 +195,23 @@ def parse(text: str) -> Facts:
         elif kind == "cloud-init":
             facts.cloud_init = rest
         elif kind == "docker":
-            facts.docker_installed = True
-            active, enabled, version = values
-            facts.docker_started = enabled == "enabled" and active in ("active", "activating")
-            facts.docker_serving = facts.docker_started and bool(version)
+            _note_docker(facts, values)
+        elif kind == "containerd":
+            facts.containerd_started = _is_started(*values[:2])
+            found = _VERSION.search(values[2])
+            facts.containerd = found.group() if found else ""
+        elif kind == "kubelet":
+            facts.kubelet_active = rest == "active"
+        elif kind == "cgroup":
+            facts.cgroup2 = rest == "cgroup2fs"
         elif kind == "package" and values[2] == "installed":
             facts.packages[values[0]] = values[1]
         elif kind == "file":
             mode, owner, group = values[1].split(" ")
             digest = values[2].partition(" ")[0]
             facts.files[values[0]] = FileFact(int(mode, 8), owner, group, digest)
+        elif kind == "content":
+            facts.contents[values[0]] = base64.b64decode(values[1])
         elif kind == "image" and values[1]:
             facts.images[values[0]] = values[1]
         elif kind == "container":
@@ -147,3 +219,18 @@ def parse(text: str) -> Facts:
             if inspected:
                 facts.containers[name] = json.loads(inspected)
     return facts
+
+
+def _note_docker(facts: Facts, values: list[str]) -> None:
+    facts.docker_installed = True
+    facts.docker_started = _is_started(*values[:2])
+    # A daemon that does not answer leaves them empty or out.
+    version, driver, live_restore, registries = (values[2:] + [""] * 4)[:4]
+    facts.docker_serving = facts.docker_started and bool(version)
+    facts.docker_cgroup_driver = driver
+    facts.docker_live_restore = live_restore == "true"
+    facts.docker_registries = (json.loads(registries) if registries else None) or {}
+
+
+def _is_started(active: str, enabled: str) -> bool:
+    return enabled == "enabled" and active in ("active", "activating")

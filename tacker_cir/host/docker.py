@@ -12,11 +12,11 @@ from tacker_cir.exceptions import CommandFailed
 from tacker_cir.facts import Facts
 from tacker_cir.host import packages
 from tacker_cir.host.files import ManagedFile, ensure_files
+from tacker_cir.host.service import Service
 from tacker_cir.params.private_registry import DockerPackage
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository
 from tacker_cir.render import apt as render_apt
-from tacker_cir.render import docker as render_docker
 from tacker_cir.ssh import Connection
 from tacker_cir.waiting import Deadline, poll
 
@@ -26,12 +26,8 @@ APT_PROXY = "/etc/apt/apt.conf.d/90tacker-cir-proxy"
 APT_SOURCE = "/etc/apt/sources.list.d/tacker-cir-docker.sources"
 KEYRING_ARMORED = "/etc/apt/keyrings/tacker-cir-docker.asc"
 KEYRING_BINARY = "/etc/apt/keyrings/tacker-cir-docker.gpg"
-PROXY_ENVIRONMENT = "/etc/docker/tacker-cir-proxy.env"
-PROXY_DROP_IN = "/etc/systemd/system/docker.service.d/tacker-cir-proxy.conf"
 
-#: There while the daemon must re-read its files: an operation that is cut off between writing them
-#: and the restart is completed by its retry. In /run, as a reboot restarts the daemon too.
-RESTART_PENDING = "/run/tacker-cir-docker-restart"
+DOCKER = Service("docker")
 
 #: Every path whose state :func:`ensure_docker` must know.
 PATHS = (
@@ -39,9 +35,7 @@ PATHS = (
     KEYRING_ARMORED,
     KEYRING_BINARY,
     APT_SOURCE,
-    PROXY_ENVIRONMENT,
-    PROXY_DROP_IN,
-    RESTART_PENDING,
+    *DOCKER.paths,
 )
 
 # Of what the distributions' docker.io and docker-ce only recommend, the parts that a kernel with
@@ -70,7 +64,7 @@ def ensure_docker(
     files = desired_files(facts, package, proxy)
     restart = facts.docker_installed and needs_restart(facts, files)
     if restart:
-        ensure_files(connection, facts, [ManagedFile(RESTART_PENDING, b"")])
+        DOCKER.note_restart(connection, facts)
     changed = ensure_files(connection, facts, files)
     missing = needs_install(facts, package)
     if missing:
@@ -83,14 +77,12 @@ def ensure_docker(
         )
     if restart:
         # Containers with --restart=always come back with the daemon.
-        _systemctl(connection, "daemon-reload")
-        _systemctl(connection, "restart", "docker.service")
-        connection.run(Command(("rm", "-f", RESTART_PENDING), "note that Docker was restarted"))
+        DOCKER.restart(connection)
     if missing or restart or not facts.docker_started:
-        _systemctl(connection, "enable", "--now", "docker.service")
+        DOCKER.enable(connection)
     elif facts.docker_serving:
         return bool(changed)
-    _wait_until_serving(connection, service_timeout)
+    wait_until_serving(connection, service_timeout)
     return bool(changed or missing or restart or not facts.docker_started)
 
 
@@ -99,9 +91,8 @@ def needs_restart(facts: Facts, files: Iterable[ManagedFile]) -> bool:
 
     :param files: as :func:`desired_files` gives them
     """
-    read_at_start = (PROXY_ENVIRONMENT, PROXY_DROP_IN)
-    differ = any(f.path in read_at_start and not f.is_current(facts) for f in files)
-    return differ or RESTART_PENDING in facts.files
+    read_at_start = (DOCKER.proxy_environment, DOCKER.proxy_drop_in)
+    return DOCKER.needs_restart(facts, [f for f in files if f.path in read_at_start])
 
 
 def needs_install(facts: Facts, package: DockerPackage) -> bool:
@@ -127,16 +118,11 @@ def desired_files(
     no_proxy = proxy.no_proxy if proxy else ""
     # apt reads an unreadable fragment as empty, so other users' queries go on working.
     apt_mode = 0o600 if proxy and proxy.has_credentials else 0o644
-    apt_conf = environment = drop_in = None
-    if proxy:
-        apt_conf = render_apt.proxy_conf(http, https, no_proxy).encode()
-        environment = render_docker.proxy_environment(http, https, no_proxy).encode()
-        drop_in = render_docker.environment_drop_in(PROXY_ENVIRONMENT).encode()
+    apt_conf = render_apt.proxy_conf(http, https, no_proxy).encode() if proxy else None
     return (
         ManagedFile(APT_PROXY, apt_conf, apt_mode),
         *_repository_files(facts, package.apt_repository),
-        ManagedFile(PROXY_ENVIRONMENT, environment, 0o600),
-        ManagedFile(PROXY_DROP_IN, drop_in),
+        *DOCKER.proxy_files(proxy, no_proxy),
     )
 
 
@@ -158,19 +144,23 @@ def _repository_files(facts: Facts, repository: AptRepository | None) -> tuple[M
     )
 
 
-def _systemctl(connection: Connection, *words: str) -> None:
-    step = " ".join(("systemctl", *words))
-    connection.run(
-        Command(("systemctl", *words), step), remedy="look at 'journalctl -u docker' of the VM"
-    )
+def reload(connection: Connection) -> None:
+    """Make the daemon read daemon.json again; what it cannot change while it runs, it ignores."""
+    command = Command(("systemctl", "reload", "docker.service"), "reload Docker's settings")
+    connection.run(command, remedy=DOCKER.remedy)
 
 
-def _wait_until_serving(connection: Connection, timeout: float) -> None:
+def wait_until_serving(connection: Connection, timeout: float) -> None:
+    """Wait until the daemon answers.
+
+    :param timeout: seconds
+    :raises CommandFailed: it does not answer in time
+    """
     version = Command(
         ("docker", "version", "--format", "{{.Server.Version}}"), "wait for the Docker daemon"
     )
     found = poll(
-        lambda: connection.run(version, remedy="look at 'journalctl -u docker' of the VM"),
+        lambda: connection.run(version, remedy=DOCKER.remedy),
         Deadline(timeout),
         retry_on=(CommandFailed,),
     )

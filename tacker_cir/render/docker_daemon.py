@@ -9,6 +9,7 @@ from typing import Any
 
 _INSECURE = "insecure-registries"
 _MIRRORS = "registry-mirrors"
+_LIVE_RESTORE = "live-restore"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def merge(
     :param text: the file as it is, None where there is none
     :param previous: the entries of the file that are ours
     :param wanted: the entries that shall be there
-    :return: the file as it shall be (None: no file), and the entries of it that are ours, which are
+    :return: the file as it shall be (None: still no file), and the entries of it that are ours, which are
         ``previous`` the next time. An entry that somebody else put there does not become ours
     :raises ValueError: the file is not what Docker reads
     """
@@ -43,9 +44,35 @@ def merge(
     ours = Registries(insecure, mirrors)
     if document == _parse(text):
         return text, ours
-    if not document:
-        return None, ours
-    return json.dumps(document, indent=4, ensure_ascii=False) + "\n", ours
+    return _dump(document), ours
+
+
+def registries(text: str | None) -> Registries:
+    """Return all entries of the file, whoever's they are.
+
+    :param text: the file as it is, None where there is none
+    :raises ValueError: the file is not what Docker reads
+    """
+    document = _parse(text)
+    return Registries(tuple(document.get(_INSECURE, ())), tuple(document.get(_MIRRORS, ())))
+
+
+def with_live_restore(text: str | None) -> str:
+    """Return the file with ``live-restore`` on, unless it says something about that already.
+
+    Then containers outlive a restart of the daemon, which a changed proxy needs.
+
+    :param text: the file as it is, None where there is none
+    :raises ValueError: the file is not what Docker reads
+    """
+    document = _parse(text)
+    if text is not None and _LIVE_RESTORE in document:
+        return text
+    return _dump({**document, _LIVE_RESTORE: True})
+
+
+def _dump(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=4, ensure_ascii=False) + "\n"
 
 
 def _parse(text: str | None) -> dict[str, Any]:
@@ -78,5 +105,6 @@ def _merge_list(
     if kept or added:
         document[key] = kept + added
     elif have:
-        del document[key]
+        # Without the key, a daemon that is told to read the file again would keep what it has.
+        document[key] = []
     return tuple(e for e in dict.fromkeys(wanted) if e in added or e.rstrip("/") in ours_before)

@@ -81,8 +81,8 @@ def render(server: Endpoint | None, mirrors: Sequence[Endpoint] = ()) -> str:
     if server is None:
         document["capabilities"] = MIRROR_CAPABILITIES
     document |= last.table()
-    if first:
-        document["host"] = {
-            mirror.url: {"capabilities": MIRROR_CAPABILITIES, **mirror.table()} for mirror in first
-        }
+    # Even where it is empty: containerd 1.6 ignores a file without this table.
+    document["host"] = {
+        mirror.url: {"capabilities": MIRROR_CAPABILITIES, **mirror.table()} for mirror in first
+    }
     return tomli_w.dumps(document)

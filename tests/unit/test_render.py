@@ -58,7 +58,7 @@ def test_docker_proxy(golden, name, proxy):
 
 
 def test_docker_drop_in(golden):
-    golden("docker_drop_in.conf", docker.environment_drop_in(host_docker.PROXY_ENVIRONMENT))
+    golden("docker_drop_in.conf", docker.environment_drop_in(host_docker.DOCKER.proxy_environment))
 
 
 def test_apt_source(golden):
@@ -85,14 +85,14 @@ def files(package=DockerPackage(), proxy=None):  # noqa: B008 - frozen
 
 def test_without_options_no_file_shall_exist():
     assert all(file.content is None for file in files().values())
-    assert {*files(), host_docker.RESTART_PENDING} == set(host_docker.PATHS)
+    assert {*files(), host_docker.DOCKER.restart_pending} == set(host_docker.PATHS)
 
 
 def test_only_root_reads_a_proxy_with_a_login():
     found = files(proxy=Proxy(Secret(WITH_LOGIN[0]), Secret(WITH_LOGIN[1]), WITH_LOGIN[2]))
     assert found[host_docker.APT_PROXY].mode == 0o600
-    assert found[host_docker.PROXY_ENVIRONMENT].mode == 0o600
-    assert b"user" not in found[host_docker.PROXY_DROP_IN].content
+    assert found[host_docker.DOCKER.proxy_environment].mode == 0o600
+    assert b"user" not in found[host_docker.DOCKER.proxy_drop_in].content
     plain = files(proxy=Proxy(Secret(PLAIN[0])))
     assert plain[host_docker.APT_PROXY].mode == 0o644
 
@@ -138,7 +138,9 @@ def test_when_the_daemon_must_read_its_files_again():
     assert not host_docker.needs_restart(known, given)
     # A proxy that is gone, and a restart that an earlier operation did not come to.
     assert host_docker.needs_restart(known, list(files().values()))
-    cut_off = Facts(files={host_docker.RESTART_PENDING: known.files[host_docker.PROXY_DROP_IN]})
+    cut_off = Facts(
+        files={host_docker.DOCKER.restart_pending: known.files[host_docker.DOCKER.proxy_drop_in]}
+    )
     assert host_docker.needs_restart(cut_off, list(files().values()))
     # apt's files are none of the daemon's.
     apt_only = Facts(files={host_docker.APT_PROXY: known.files[host_docker.APT_PROXY]})

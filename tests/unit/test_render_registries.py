@@ -118,7 +118,7 @@ def test_hosts_toml_says_what_was_meant():
     encoded = read["header"]["Authorization"].removeprefix("Basic ")
     assert base64.b64decode(encoded).decode() == f"user01:{ODD}"
     only = tomllib.loads(hosts_toml.render(None, [HTTP]))
-    assert only == {"server": HTTP.url, "capabilities": ["pull", "resolve"]}
+    assert only == {"server": HTTP.url, "capabilities": ["pull", "resolve"], "host": {}}
 
 
 def test_a_login_is_written_only_if_asked():
@@ -166,7 +166,8 @@ def test_docker_daemon_twice_and_removed(old):
     removed, nothing = docker_daemon.merge(once, ours, NONE)
     assert nothing == NONE
     before = json.loads(old or "{}")
-    assert json.loads(removed or "{}") == {k: v for k, v in before.items() if v}
+    kept = {k: v for k, v in json.loads(removed or "{}").items() if v}
+    assert kept == {k: v for k, v in before.items() if v}
 
 
 def test_an_entry_of_somebody_else_stays_his():
@@ -175,7 +176,8 @@ def test_an_entry_of_somebody_else_stays_his():
     less, ours = docker_daemon.merge(once, ours, Registries(("10.0.0.3:5000",)))
     read = json.loads(less)
     assert read["insecure-registries"] == ["10.0.0.20:5000", "172.16.0.0/12", "10.0.0.3:5000"]
-    assert "registry-mirrors" not in read
+    # A daemon that reads the file again keeps what a missing key does not take away.
+    assert read["registry-mirrors"] == []
     assert ours == Registries(("10.0.0.3:5000",))
 
 
@@ -191,7 +193,8 @@ def test_a_text_that_says_it_already_is_kept_to_the_letter():
     wanted = Registries(mirrors=("http://10.0.0.2:5000",))
     assert docker_daemon.merge(text, NONE, wanted) == (text, NONE)
     # As ours, it is taken away whichever way it is written.
-    assert docker_daemon.merge(text, wanted, NONE) == (None, NONE)
+    removed, nothing = docker_daemon.merge(text, wanted, NONE)
+    assert (json.loads(removed), nothing) == ({"registry-mirrors": []}, NONE)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""containerd's config.toml (containerd-config.toml(5)), beside whatever else stands there.
+
+Its sections are named after plugins. Version 2 of the file names one plugin for all of CRI, as
+containerd 1.x has it; version 3, since containerd 2.0, names one for images and one for the
+runtime. containerd 2.x reads version 2 as well, so a file keeps the version that it has.
+"""
+
+from __future__ import annotations
+
+import sys
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import tomli_w
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+#: Where the network plugins of Kubernetes are, and where pod networks install theirs.
+CNI_PLUGINS = "/opt/cni/bin"
+
+_CRI = "io.containerd.grpc.v1.cri"
+_IMAGES = "io.containerd.cri.v1.images"
+_RUNTIME = "io.containerd.cri.v1.runtime"
+_RUNC = "io.containerd.runc.v2"
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What :func:`merge` returns.
+
+    :param text: the file as it shall be
+    :param left_plugins: directories of network plugins that the file named and names no longer
+    """
+
+    text: str
+    left_plugins: tuple[str, ...] = ()
+
+
+def merge(
+    text: str | None,
+    *,
+    major: int,
+    certs_d: str,
+    sandbox_image: str | None,
+    systemd_cgroup: bool,
+) -> Merged:
+    """Set what a node of Kubernetes needs and keep everything else.
+
+    Where nothing changes, the text is returned as it is, so that containerd need not be restarted.
+
+    :param text: the file as it is, None where there is none
+    :param major: of containerd's version
+    :param certs_d: directory of the registries' hosts.toml
+    :param sandbox_image: image of a pod's first container; None for what is there or the default
+    :param systemd_cgroup: whether systemd shall make the containers' cgroups
+    :raises ValueError: the file cannot be completed; with what it has and what to do
+    """
+    document = _parse(text, major)
+    before = deepcopy(document)
+    document["disabled_plugins"] = [
+        plugin
+        for plugin in document.get("disabled_plugins", [])
+        if plugin not in ("cri", _CRI, _IMAGES, _RUNTIME)
+    ]
+    if not document["disabled_plugins"] and not before.get("disabled_plugins"):
+        del document["disabled_plugins"]
+    images, runtime = _sections(document)
+    if sandbox_image is not None:
+        if images is runtime:
+            images["sandbox_image"] = sandbox_image
+        else:
+            _table(images, "pinned_images")["sandbox"] = sandbox_image
+    _set_registry(_table(images, "registry"), certs_d)
+    if systemd_cgroup:
+        runc = _table(runtime, "containerd", "runtimes", "runc")
+        # A table of its own takes the place of containerd's default one.
+        runc.setdefault("runtime_type", _RUNC)
+        _table(runc, "options")["SystemdCgroup"] = True
+    left = _set_plugin_directory(runtime)
+    if document == before and text is not None:
+        return Merged(text)
+    return Merged(tomli_w.dumps(document), left)
+
+
+def has_systemd_cgroup(text: str | None) -> bool:
+    """Tell whether the file has systemd make the containers' cgroups.
+
+    :raises ValueError: the file is not what containerd reads
+    """
+    document = _read(text)
+    for plugin in (_CRI, _RUNTIME):
+        value = document.get("plugins", {}).get(plugin, {})
+        for key in ("containerd", "runtimes", "runc", "options", "SystemdCgroup"):
+            value = value.get(key, {}) if isinstance(value, dict) else {}
+        if value is True:
+            return True
+    return False
+
+
+def _read(text: str | None) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text or "")
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"is not TOML: {error}") from None
+
+
+def _parse(text: str | None, major: int) -> dict[str, Any]:
+    document = _read(text)
+    newest = 2 if major < 2 else 3
+    version = document.get("version", 1 if document.get("plugins") else newest)
+    if version not in (2, 3):
+        raise ValueError(f"has version {version} of its format; write it in version {newest}")
+    # What a file without sections says means the same in all versions.
+    return {"version": version, **document}
+
+
+def _sections(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the sections for images and for the runtime; in version 2 both are one."""
+    if document["version"] == 2:
+        section = _table(document, "plugins", _CRI)
+        return section, section
+    return _table(document, "plugins", _IMAGES), _table(document, "plugins", _RUNTIME)
+
+
+def _set_registry(registry: dict[str, Any], certs_d: str) -> None:
+    configs = registry.get("configs", {})
+    old = [key for key in ("mirrors",) if registry.get(key)]
+    old += ["configs"] if any("tls" in entry for entry in configs.values()) else []
+    if old:
+        raise ValueError(
+            f"has registry.{' and registry.'.join(old)}, which containerd refuses beside "
+            f"config_path; give them as hosts.toml in {certs_d} or as private registries of the "
+            "request"
+        )
+    paths = [path for path in registry.get("config_path", "").split(":") if path]
+    if certs_d not in paths[:1]:
+        # containerd takes the first directory that knows a registry.
+        registry["config_path"] = ":".join([certs_d, *(p for p in paths if p != certs_d)])
+
+
+def _set_plugin_directory(runtime: dict[str, Any]) -> tuple[str, ...]:
+    """Make containerd look where pod networks install; return the directories left out."""
+    cni = runtime.get("cni", {})
+    if "bin_dirs" in cni:
+        if CNI_PLUGINS not in cni["bin_dirs"]:
+            cni["bin_dirs"] = [*cni["bin_dirs"], CNI_PLUGINS]
+    elif cni.get("bin_dir", CNI_PLUGINS) != CNI_PLUGINS:
+        left = cni["bin_dir"]
+        cni["bin_dir"] = CNI_PLUGINS
+        return (left,)
+    return ()
+
+
+def _table(table: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """Return a table inside another one, made where it is not there."""
+    for key in keys:
+        table = table.setdefault(key, {})
+    return table
