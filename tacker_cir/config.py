@@ -62,6 +62,39 @@ OPTS = [
         min=1,
         help="Seconds for the Docker daemon and the registry to serve after their start.",
     ),
+    cfg.IntOpt(
+        "kubeadm_timeout",
+        default=900,
+        min=1,
+        help=(
+            "Seconds for each step of kubeadm (init, join, reset), and for a new control plane's "
+            "images and the network of pods."
+        ),
+    ),
+    cfg.IntOpt(
+        "api_timeout",
+        default=180,
+        min=1,
+        help=(
+            "Seconds during which a call of the Kubernetes API is tried again while the API does "
+            "not answer, as when etcd's members change or a master was rebooted."
+        ),
+    ),
+    cfg.IntOpt(
+        "node_ready_timeout",
+        default=600,
+        min=1,
+        help="Seconds for a node to be ready after it has joined its cluster.",
+    ),
+    cfg.IntOpt(
+        "drain_timeout",
+        default=300,
+        min=1,
+        help=(
+            "Seconds for the pods of a node that will be removed to stop. If they do not, the "
+            "operation fails before the VM is removed."
+        ),
+    ),
     cfg.StrOpt(
         "host_key_policy",
         default="tofu",

@@ -59,19 +59,26 @@ class Connector:
         self._pins.keep_only(node.server_id for node in nodes if node.server_id is not None)
 
     def open(
-        self, node: Node, credentials: Credentials, *, wait_timeout: float | None = None
+        self,
+        node: Node,
+        credentials: Credentials,
+        *,
+        name: str | None = None,
+        wait_timeout: float | None = None,
     ) -> Connection:
         """Return a connection to a machine that may still be booting.
 
+        :param name: the machine as the user knows it; None for its CP and address
         :param wait_timeout: seconds to wait for sshd; None for what the configuration says
         :raises ConnectError: it cannot be opened
         """
         options = self._conf.tacker_cir
+        name = name or str(node)
         return connect(
-            str(node),
+            name,
             node.ssh_address,
             credentials,
-            self._host_keys(node),
+            self._host_keys(node, name),
             redactor=self._redactor,
             wait_timeout=options.ssh_wait_timeout if wait_timeout is None else wait_timeout,
             connect_timeout=options.ssh_connect_timeout,
@@ -79,16 +86,16 @@ class Connector:
             command_timeout=options.command_timeout,
         )
 
-    def _host_keys(self, node: Node) -> HostKeyChecker:
+    def _host_keys(self, node: Node, name: str) -> HostKeyChecker:
         options = self._conf.tacker_cir
         if options.host_key_policy == "off":
-            return AcceptAny(str(node), "[tacker_cir] host_key_policy = off")
+            return AcceptAny(name, "[tacker_cir] host_key_policy = off")
         if options.host_key_policy == "strict":
             try:
                 keys = known_hosts_keys(Path(options.known_hosts), node.ssh_address)
             except ValueError as error:
                 raise HostError(
-                    str(node),
+                    name,
                     "read the known host keys",
                     str(error),
                     "repair the file that [tacker_cir] known_hosts names",
@@ -100,7 +107,5 @@ class Connector:
         if self._requested:
             return KnownKeys(self._requested, "ssh_host_keys of the request")
         if node.server_id is None:
-            return AcceptAny(
-                str(node), "the Heat stack does not tell which server the CP belongs to"
-            )
+            return AcceptAny(name, "the Heat stack does not tell which server the CP belongs to")
         return self._pins.key_of(node.server_id)

@@ -94,3 +94,23 @@ class CommandTimeout(HostError):
 
 class OperationNotSupported(TackerCirError):
     """Tacker asked for a life-cycle operation that this VNF does not have."""
+
+
+class SeveralFailed(TackerCirError):
+    """Several machines failed at once.
+
+    :param errors: one for each of them
+    """
+
+    def __init__(self, errors: Sequence[TackerCirError]):
+        self.errors = tuple(errors)
+        listing = "; ".join(f"({i}) {error}" for i, error in enumerate(self.errors, 1))
+        super().__init__(f"{len(self.errors)} nodes failed: {listing}")
+
+
+class VimError(TackerCirError):
+    """Tacker cannot register the cluster as a VIM, or cannot take it away."""
+
+
+class ClusterError(TackerCirError):
+    """The cluster does not allow what was asked for."""

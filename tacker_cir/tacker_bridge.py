@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,3 +88,15 @@ def stack_id(vnf_instance: Any) -> str:
             "instantiate again"
         )
     return found
+
+
+def server_ids(vnf_instance: Any, vnfc_ids: Collection[str]) -> frozenset[str]:
+    """Return the ids of the Nova servers that VNFCs run on.
+
+    :param vnfc_ids: ids of VnfcResourceInfo, ``vnfcInstanceId`` of a heal request
+    """
+    return frozenset(
+        vnfc.compute_resource.resource_id
+        for vnfc in vnf_instance.instantiated_vnf_info.vnfc_resource_info
+        if vnfc.id in set(vnfc_ids)
+    )

@@ -161,6 +161,17 @@ def parse(
     return params
 
 
+def read_vim_name(additional_params: Mapping[str, Any] | None) -> str | None:
+    """Return ``vim_name`` of a request whatever else is in it; None where it names none.
+
+    :param additional_params: ``additionalParams``
+    """
+    given: Any = additional_params
+    for key in (KEY, "vim_name"):
+        given = given.get(key) if isinstance(given, Mapping) else None
+    return given if isinstance(given, str) and given else None
+
+
 class _Reader(Reader):
     def read(self, flavour_id: str | None) -> ClusterParams:
         pods = self._network(DEFAULT_POD_CIDR, *_POD_CIDR)

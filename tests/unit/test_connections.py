@@ -42,7 +42,7 @@ def checker(conf, policy, node=NODE, of_request=(), of_stack=()):
         conf, heat, "stack", VNF, redactor=Redactor(), known_keys=tuple(of_request)
     )
     connector.forget_all_but([node])
-    return connector._host_keys(node)
+    return connector._host_keys(node, str(node))
 
 
 def pair(key):

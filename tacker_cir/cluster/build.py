@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Brings the machines of a VNF instance to the cluster that they shall be, doing only what is
+missing.
+
+Each machine goes its own way in a thread of its own: it is reached, prepared, and joins. Two things
+are waited for: which master speaks for the cluster (:mod:`tacker_cir.cluster.election`), and, where
+there is no cluster yet, that the first master has made one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import yaml
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from tacker_cir import exceptions as exc
+from tacker_cir.cluster import credentials, members
+from tacker_cir.cluster.election import Election, NoLead
+from tacker_cir.cluster.etcd import Etcd
+from tacker_cir.cluster.kubectl import Kubectl, KubeNode
+from tacker_cir.cluster.preparing import Host, Site, prepare, read_facts, script_of
+from tacker_cir.cluster.topology import MASTER, ClusterNode, Topology
+from tacker_cir.command import Secret
+from tacker_cir.connections import Connector
+from tacker_cir.parallel import LIMIT, raise_errors
+from tacker_cir.params.k8s_cluster import ClusterParams
+from tacker_cir.params.registry_connection import RegistryConnection
+from tacker_cir.render import kubeadm as render_kubeadm
+from tacker_cir.tacker_vims import ClusterAccess
+from tacker_cir.waiting import Deadline
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds after which it is asked whether a machine that does not answer matters.
+_PATIENCE = 20
+
+#: Object of the cluster in which we keep what was done to the cluster as a whole.
+_NOTES = "tacker-cir"
+
+
+@dataclass(frozen=True)
+class Lead:
+    """A master that speaks for the cluster.
+
+    :param version: of the cluster's Kubernetes, ``1.NN.P``
+    :param nodes: the cluster's nodes by name, as they were when it was asked
+    """
+
+    host: Host
+    kubectl: Kubectl
+    version: str
+    nodes: Mapping[str, KubeNode]
+
+
+class _Joining:
+    """The secrets with which nodes join, made when the first one needs them.
+
+    :param lead: where they are made
+    :param stack: what removes them in the end
+    """
+
+    def __init__(self, lead: Lead, stack: ExitStack):
+        self._lead, self._stack = lead, stack
+        self._lock = threading.Lock()
+        self._token: Secret | None = None
+        self._certificate_key: Secret | None = None
+        self._ca_hash: str | None = None
+        #: Masters join one after another: each changes the members of etcd.
+        self.one_master = threading.Lock()
+
+    def token(self) -> Secret:
+        with self._lock:
+            if self._token is None:
+                maker = credentials.join_token(self._lead.host.connection)
+                self._token = self._stack.enter_context(maker)
+            return self._token
+
+    def ca_hash(self) -> str:
+        with self._lock:
+            if self._ca_hash is None:
+                self._ca_hash = credentials.read_ca_hash(self._lead.host.connection)
+            return self._ca_hash
+
+    def certificate_key(self) -> Secret:
+        with self._lock:
+            if self._certificate_key is None:
+                minor = int(self._lead.version.split(".")[1])
+                self._certificate_key = credentials.upload_certificates(
+                    self._lead.host.connection, self._lead.kubectl, minor
+                )
+            return self._certificate_key
+
+
+class ClusterBuild:
+    """One run over all machines of a cluster.
+
+    :param topology: the machines
+    :param registries: that every node shall be able to pull from
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        params: ClusterParams,
+        registries: Sequence[RegistryConnection],
+        connector: Connector,
+        conf: cfg.ConfigOpts,
+    ):
+        self._topology, self._params, self._registries = topology, params, registries
+        self._connector, self._conf = connector, conf
+        self._election: Election[Lead] = Election(m.name for m in topology.masters)
+        self._cluster: Future[tuple[Lead, _Joining]] = Future()
+        self._lock = threading.Lock()
+        self._joined: list[Host] = []
+        self._hosts: list[Host] = []
+        #: Nodes of the cluster that do not answer and that were left alone.
+        self.skipped: list[ClusterNode] = []
+
+    def run(self) -> ClusterAccess:
+        """Bring all machines to their state and return how to get at the cluster.
+
+        A machine that fails does not stop the others. A node that is in the cluster already and
+        does not answer is left alone, with a warning.
+
+        :raises TackerCirError: one or more machines failed
+        """
+        # The stack is left last first: the token is removed before its master's connection closes.
+        with ExitStack() as connections, ExitStack() as secrets:
+            self._connections, self._secrets = connections, secrets
+            nodes = self._topology.nodes
+            # Masters first: they get threads even where there are more machines than threads.
+            with ThreadPoolExecutor(max_workers=min(LIMIT, len(nodes))) as pool:
+                futures = [pool.submit(self._bring, node) for node in nodes]
+            errors = [e for e in map(Future.exception, futures) if e is not None]
+            told = [e for e in errors if not isinstance(e, NoLead)]
+            raise_errors(told or errors)
+            lead, _ = self._cluster.result()
+            return self._finish(lead)
+
+    def _bring(self, node: ClusterNode) -> None:
+        host: Host | None = None
+        try:
+            host = self._reach(node)
+            if host is None:
+                return
+            if node.role == MASTER:
+                self._vote(host)
+        except BaseException:
+            if node.role == MASTER:
+                self._election.failed(node.name)
+            raise
+        lead = self._election.outcome().lead
+        if lead is None and node == self._topology.masters[0]:
+            self._make_certain(lambda: self._found(host))
+            return
+        if lead is not None and lead.host is host:
+            self._make_certain(lambda: self._take_over(lead))
+        site = self._site(lead.version if lead else self._params.packages.version)
+        prepare(host, site)
+        lead, joining = self._cluster.result()
+        if not (host.has_joined and node.name in lead.nodes):
+            self._join(host, site, lead, joining)
+
+    def _make_certain(self, work) -> None:
+        """Let those who wait for the cluster know what came of it, whatever it was."""
+        try:
+            self._cluster.set_result(work())
+        except BaseException:
+            self._cluster.set_exception(NoLead("the cluster's master failed"))
+            raise
+
+    def _reach(self, node: ClusterNode) -> Host | None:
+        """Connect to a machine; None for a node of the cluster that does not answer."""
+        deadline = Deadline(self._conf.tacker_cir.ssh_wait_timeout)
+        while True:
+            try:
+                connection = self._connector.open(
+                    node.machine,
+                    node.credentials,
+                    name=str(node),
+                    wait_timeout=min(_PATIENCE, deadline.remaining),
+                )
+                break
+            except (exc.AuthenticationFailed, exc.HostKeyError):
+                raise
+            except exc.ConnectError as error:
+                lead = self._election.lead
+                if lead is not None and node.name in lead.nodes:
+                    LOG.warning("%s: left alone, as it does not answer: %s", node, error)
+                    with self._lock:
+                        self.skipped.append(node)
+                    return None
+                if deadline.expired:
+                    raise
+        with self._lock:
+            self._connections.enter_context(connection)
+        host = Host(node, connection, read_facts(connection))
+        with self._lock:
+            self._hosts.append(host)
+        return host
+
+    def _vote(self, host: Host) -> None:
+        """Tell what a master is."""
+        if not host.has_joined:
+            self._election.blank(host.node.name)
+            return
+        kubectl = Kubectl(host.connection, timeout=self._conf.tacker_cir.api_timeout)
+        text = credentials.cluster_configuration(kubectl)
+        version = yaml.safe_load(text)["kubernetesVersion"].removeprefix("v")
+        nodes = {node.name: node for node in kubectl.nodes()}
+        self._election.living(host.node.name, Lead(host, kubectl, version, nodes))
+
+    def _site(self, version: str) -> Site:
+        return Site(self._topology, self._params, self._registries, self._conf, version)
+
+    def _take_over(self, lead: Lead) -> tuple[Lead, _Joining]:
+        """Begin with the cluster that is there."""
+        self._ensure_network(lead)
+        name = lead.host.node.name
+        wanted = [node.name for node in self._topology.nodes]
+        members.remove_vanished(lead.kubectl, name, lead.nodes.values(), wanted)
+        return lead, _Joining(lead, self._secrets)
+
+    def _found(self, host: Host) -> tuple[Lead, _Joining]:
+        """Make the cluster on its first master."""
+        options = self._conf.tacker_cir
+        site = self._site(self._params.packages.version)
+        config = prepare(host, site)
+        with host.timed("kubeadm"):
+            script_of(host, site).init(config, timeout=options.kubeadm_timeout)
+        with self._lock:
+            self._joined.append(host)
+        kubectl = Kubectl(host.connection, timeout=options.api_timeout)
+        lead = Lead(host, kubectl, site.version, {})
+        self._ensure_network(lead)
+        return lead, _Joining(lead, self._secrets)
+
+    def _join(self, host: Host, site: Site, lead: Lead, joining: _Joining) -> None:
+        options = self._conf.tacker_cir
+        node, script = host.node, script_of(host, site)
+        if host.has_joined:
+            # Its cluster has removed it: kubeadm would refuse what is left of it.
+            script.reset(timeout=options.kubeadm_timeout)
+        is_master = node.role == MASTER
+        arguments = (self._topology.endpoint, joining.token().reveal(), joining.ca_hash())
+        if is_master:
+            with joining.one_master:
+                if node.name in lead.nodes:
+                    members.remove_dead(lead.kubectl, lead.host.node.name, node)
+                key = joining.certificate_key().reveal()
+                config = render_kubeadm.join(site.kubeadm_node(node), *arguments, key)
+                with host.timed("kubeadm"):
+                    script.join(config, timeout=options.kubeadm_timeout)
+        else:
+            if node.name in lead.nodes:
+                members.remove_dead(lead.kubectl, lead.host.node.name, node)
+            config = render_kubeadm.join(site.kubeadm_node(node), *arguments)
+            with host.timed("kubeadm"):
+                script.join(config, timeout=options.kubeadm_timeout)
+        with self._lock:
+            self._joined.append(host)
+
+    def _finish(self, lead: Lead) -> ClusterAccess:
+        """What concerns the cluster as a whole."""
+        options = self._conf.tacker_cir
+        with lead.host.timed("ready"):
+            names = [host.node.name for host in self._joined]
+            if names:
+                lead.kubectl.wait_ready(names, options.node_ready_timeout)
+            masters = self._topology.masters
+            if len(masters) > 1 and any(h.node.role == MASTER for h in self._joined):
+                present = [m for m in masters if m not in self.skipped]
+                if len(present) == len(masters):
+                    etcd = Etcd(lead.kubectl, lead.host.node.name)
+                    etcd.wait_healthy(len(masters), options.node_ready_timeout)
+        token, ca = credentials.admin_token(lead.kubectl, options.api_timeout)
+        for host in self._hosts:
+            steps = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in host.spent.items())
+            LOG.info("%s: %d remote commands; %s", host.node, host.connection.commands, steps)
+        return ClusterAccess(self._topology.public_url, token, ca)
+
+    def _ensure_network(self, lead: Lead) -> None:
+        """Apply the manifest of the pods' network, once for each content."""
+        manifest = self._params.cni_manifest
+        wanted = hashlib.sha256((manifest or "").encode()).hexdigest()
+        notes = lead.kubectl.get("configmap", _NOTES, credentials.NAMESPACE) or {}
+        if (notes.get("data") or {}).get("network") == wanted:
+            return
+        with lead.host.timed("network"):
+            script_of(lead.host, self._site(lead.version)).network(
+                manifest, timeout=self._conf.tacker_cir.kubeadm_timeout
+            )
+        note = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": _NOTES, "namespace": credentials.NAMESPACE},
+            "data": {"network": wanted},
+        }
+        lead.kubectl.apply(json.dumps(note), "note the network of pods")

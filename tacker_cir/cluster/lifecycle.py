@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Life cycle of the cluster VNF: what each hook of its MgmtDriver does.
+
+Every ``*_end`` hook brings the machines that Heat has to the cluster that the instantiate request
+describes (:mod:`tacker_cir.cluster.build`); every ``*_start`` hook that loses machines first takes
+them out of the cluster (:mod:`tacker_cir.cluster.members`). So any operation also completes what an
+earlier one left undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from tacker_cir import tacker_bridge
+from tacker_cir.cluster import members
+from tacker_cir.cluster.build import ClusterBuild
+from tacker_cir.cluster.kubectl import Kubectl
+from tacker_cir.cluster.topology import ClusterNode, Topology, read_topology
+from tacker_cir.command import Redactor
+from tacker_cir.connections import Connector, pins
+from tacker_cir.exceptions import (
+    ClusterError,
+    Fault,
+    InvalidRequest,
+    OperationNotSupported,
+    TackerCirError,
+)
+from tacker_cir.inventory import Heat
+from tacker_cir.params import k8s_cluster
+from tacker_cir.params.k8s_cluster import ClusterParams
+from tacker_cir.params.registry_connection import RegistryConnection
+from tacker_cir.ssh import Connection
+from tacker_cir.tacker_vims import KubernetesVim
+
+LOG = logging.getLogger(__name__)
+
+#: Seconds to wait for a master when machines are to be taken out: those that live answer at once.
+_MASTER_WAIT = 30
+
+
+def check(context: Any, vnf_instance: Any, request: Any) -> ClusterParams:
+    """Refuse a faulty request before any VM is made or destroyed.
+
+    :param request: InstantiateVnfRequest, or the InstantiatedVnfInfo that keeps its parameters
+    :raises InvalidRequest: with every fault found
+    """
+    return k8s_cluster.parse(
+        request.additional_params,
+        tacker_bridge.vnf_package(context, vnf_instance),
+        flavour_id=request.flavour_id,
+    )
+
+
+def check_new(context: Any, vnf_instance: Any, request: Any) -> ClusterParams:
+    """:func:`check`, and that the name for the cluster's VIM is free.
+
+    :raises InvalidRequest: with every fault found
+    """
+    faults: list[Fault] = []
+    params: ClusterParams | None = None
+    try:
+        params = check(context, vnf_instance, request)
+    except InvalidRequest as error:
+        faults += error.faults
+    name = params.vim_name if params else k8s_cluster.read_vim_name(request.additional_params)
+    vim = KubernetesVim(context, vnf_instance, name)
+    if vim.is_taken():
+        problem = f"another VIM is named {vim.name!r}; expected a name that is not taken"
+        faults.append(Fault(f"{k8s_cluster.PATH}.vim_name", problem))
+    if faults or params is None:
+        raise InvalidRequest(faults)
+    return params
+
+
+@dataclass
+class Cluster:
+    """The cluster of one VNF instance during one operation.
+
+    :param registries: that every node shall be able to pull from
+    """
+
+    context: Any
+    vnf_instance: Any
+    params: ClusterParams
+    registries: Sequence[RegistryConnection]
+    topology: Topology
+    connector: Connector
+    conf: cfg.ConfigOpts
+
+    @classmethod
+    def read(
+        cls,
+        context: Any,
+        vnf_instance: Any,
+        params: ClusterParams,
+        registries: Sequence[RegistryConnection],
+    ) -> Cluster:
+        """Read from Heat which machines there are, with one list call.
+
+        :raises InventoryError: the stack does not make a cluster
+        """
+        conf = tacker_bridge.conf()
+        heat = Heat(tacker_bridge.vim_access_info(context, vnf_instance))
+        stack_id = tacker_bridge.stack_id(vnf_instance)
+        topology = read_topology(heat.resources(stack_id), params)
+        redactor = Redactor(params.secrets)
+        connector = Connector(conf, heat, stack_id, vnf_instance.id, redactor=redactor)
+        connector.forget_all_but([node.machine for node in topology.nodes])
+        return cls(context, vnf_instance, params, registries, topology, connector, conf)
+
+    @property
+    def vim(self) -> KubernetesVim:
+        return KubernetesVim(self.context, self.vnf_instance, self.params.vim_name)
+
+    def ensure(self) -> None:
+        """Bring all machines to their state, and let Tacker know the cluster.
+
+        :raises TackerCirError: a step failed; a retry goes on where this one stopped
+        """
+        self.vim.register(self._build(self.topology).run())
+
+    def remove(self, doomed: Sequence[ClusterNode]) -> None:
+        """Take nodes out of the cluster, which go on being machines.
+
+        :raises ClusterError: no master would be left, or none can be reached
+        :raises QuorumLoss: etcd would lose its majority
+        :raises HostError: pods of a node do not stop, or a step failed
+        """
+        if not doomed:
+            return
+        members.require_other_master(self.topology.masters, doomed)
+        options = self.conf.tacker_cir
+        with self._lead(doomed) as (lead, connection):
+            kubectl = Kubectl(connection, timeout=options.api_timeout)
+            members.remove(kubectl, lead.name, doomed, drain_timeout=options.drain_timeout)
+
+    def forget(self, doomed: Sequence[ClusterNode]) -> None:
+        """Bring the other machines to a state without these nodes.
+
+        That they are gone must not depend on the others: what fails there is only logged, and the
+        next operation completes it.
+        """
+        gone = set(doomed)
+        rest = replace(
+            self.topology,
+            masters=tuple(n for n in self.topology.masters if n not in gone),
+            workers=tuple(n for n in self.topology.workers if n not in gone),
+        )
+        try:
+            self._build(rest).run()
+        except TackerCirError as error:
+            LOG.warning("VNF instance %s: %s", self.vnf_instance.id, error)
+
+    def _build(self, topology: Topology) -> ClusterBuild:
+        return ClusterBuild(topology, self.params, self.registries, self.connector, self.conf)
+
+    @contextmanager
+    def _lead(self, doomed: Collection[ClusterNode]) -> Iterator[tuple[ClusterNode, Connection]]:
+        """Connect to the first master that answers and stays."""
+        staying = [master for master in self.topology.masters if master not in doomed]
+        pool = ThreadPoolExecutor(max_workers=len(staying))
+        futures = {pool.submit(self._open, master): master for master in staying}
+        errors: list[str] = []
+        try:
+            for future in as_completed(futures):
+                try:
+                    connection = future.result()
+                except TackerCirError as error:
+                    errors.append(str(error))
+                    continue
+                with connection:
+                    yield futures[future], connection
+                return
+            raise ClusterError(f"no master of the cluster can be reached: {'; '.join(errors)}")
+        finally:
+            pool.shutdown(wait=False)
+            for future in futures:
+                future.add_done_callback(_close)
+
+    def _open(self, master: ClusterNode) -> Connection:
+        return self.connector.open(
+            master.machine, master.credentials, name=str(master), wait_timeout=_MASTER_WAIT
+        )
+
+
+def build(
+    context: Any,
+    vnf_instance: Any,
+    params: ClusterParams,
+    registries: Sequence[RegistryConnection],
+) -> None:
+    """Make the VNF's machines the cluster that the parameters describe; do only what is missing."""
+    Cluster.read(context, vnf_instance, params, registries).ensure()
+
+
+def before_heal(
+    context: Any,
+    vnf_instance: Any,
+    request: Any,
+    params: ClusterParams,
+    registries: Sequence[RegistryConnection],
+) -> None:
+    """Take out of the cluster what will be made anew: some nodes, or the cluster as a whole.
+
+    :param request: HealVnfRequest
+    :raises VimError: the entire VNF is to be healed, and a VNF is still on the cluster
+    :raises TackerCirError: as for :meth:`Cluster.remove`
+    """
+    if not request.vnfc_instance_id:
+        vim = KubernetesVim(context, vnf_instance, params.vim_name)
+        vim.remove()
+        vim.remove_from_instance()
+        return
+    servers = tacker_bridge.server_ids(vnf_instance, request.vnfc_instance_id)
+    cluster = Cluster.read(context, vnf_instance, params, registries)
+    cluster.remove([n for n in cluster.topology.nodes if n.machine.server_id in servers])
+
+
+def before_scale_in(
+    context: Any,
+    vnf_instance: Any,
+    request: Any,
+    params: ClusterParams,
+    registries: Sequence[RegistryConnection],
+    members_to_go: Collection[str],
+) -> None:
+    """Take the workers out of the cluster that Tacker is about to remove.
+
+    Tacker calls this for SCALE_OUT as well, while it rolls one back.
+
+    :param request: ScaleVnfRequest
+    :param members_to_go: names of the auto-scaling group's members, ``scale_name_list``
+    :raises OperationNotSupported: the aspect is that of the masters
+    :raises TackerCirError: as for :meth:`Cluster.remove`
+    """
+    refuse_other_aspects(request, params)
+    cluster = Cluster.read(context, vnf_instance, params, registries)
+    doomed = [n for n in cluster.topology.workers if n.machine.member in set(members_to_go)]
+    cluster.remove(doomed)
+    cluster.forget(doomed)
+
+
+def refuse_other_aspects(request: Any, params: ClusterParams) -> None:
+    """Refuse to scale anything but the workers, as the spec says.
+
+    :raises OperationNotSupported: another aspect is to be scaled
+    """
+    if request.aspect_id != params.worker.aspect_id:
+        raise OperationNotSupported(
+            f"scaling aspect {request.aspect_id!r} is not supported: only the workers of a cluster "
+            f"are scaled, with aspect {params.worker.aspect_id!r}"
+        )
+
+
+def before_terminate(context: Any, vnf_instance: Any) -> None:
+    """Refuse to destroy a cluster that a VNF is on.
+
+    :raises VimError: one is
+    """
+    _vim(context, vnf_instance).check_unused()
+
+
+def after_terminate(context: Any, vnf_instance: Any) -> None:
+    """Remove what is kept of a cluster whose machines are gone.
+
+    :raises VimError: a VNF is still on it
+    """
+    _vim(context, vnf_instance).remove()
+    pins(tacker_bridge.conf(), vnf_instance.id).clear()
+
+
+def _vim(context: Any, vnf_instance: Any) -> KubernetesVim:
+    info = vnf_instance.instantiated_vnf_info
+    name = k8s_cluster.read_vim_name(info.additional_params if info else None)
+    return KubernetesVim(context, vnf_instance, name)
+
+
+def _close(future: Any) -> None:
+    if not future.cancelled() and future.exception() is None:
+        future.result().close()

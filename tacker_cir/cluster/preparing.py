@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A machine before it joins: everything that kubeadm needs, and every registry that it may pull
+from."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network, ip_network
+
+from oslo_config import cfg
+from oslo_log import log as logging
+from oslo_utils import timeutils
+
+from tacker_cir.cluster import install, load_balancer
+from tacker_cir.cluster.install import NodeScript
+from tacker_cir.cluster.topology import MASTER, ClusterNode, Topology
+from tacker_cir.command import Command
+from tacker_cir.facts import Facts, gather
+from tacker_cir.host import runtime as host_runtime
+from tacker_cir.host.files import ensure_files
+from tacker_cir.host.system import check_supported, wait_first_boot
+from tacker_cir.params.k8s_cluster import ClusterParams, KubernetesPackages
+from tacker_cir.params.names import split_server
+from tacker_cir.params.registry_connection import RegistryConnection
+from tacker_cir.registry import connection as registry_connection
+from tacker_cir.registry.verify import verify_access
+from tacker_cir.render import hosts as render_hosts
+from tacker_cir.render.kubeadm import KubeadmCluster, KubeadmNode
+from tacker_cir.render.kubeadm import init as render_init
+from tacker_cir.render.no_proxy import no_proxy
+from tacker_cir.ssh import Connection
+
+LOG = logging.getLogger(__name__)
+
+#: Written by the install script when kubeadm has done its work on the node.
+MARKER = "/etc/kubernetes/tacker-cir-node"
+
+_LOCAL = ("localhost", "127.0.0.1", ".svc", ".cluster.local")
+# Prefix length of the nodes' network where the request does not tell it (as upstream's).
+_USUAL_NETWORK = 24
+
+
+@dataclass
+class Host:
+    """A machine that is connected.
+
+    :param facts: what it has, brought up to date by what is done
+    :param spent: seconds by step, for the log
+    """
+
+    node: ClusterNode
+    connection: Connection
+    facts: Facts
+    spent: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether kubeadm has done its work here once."""
+        return MARKER in self.facts.files
+
+    def timed(self, step: str) -> _Timed:
+        """Return a context whose duration is added to ``spent``."""
+        return _Timed(self, step)
+
+
+class _Timed:
+    def __init__(self, host: Host, step: str):
+        self._host, self._step, self._watch = host, step, timeutils.StopWatch()
+
+    def __enter__(self) -> None:
+        self._watch.start()
+
+    def __exit__(self, *_exc_info: object) -> None:
+        spent = self._host.spent
+        spent[self._step] = spent.get(self._step, 0.0) + self._watch.elapsed()
+
+
+@dataclass(frozen=True)
+class Site:
+    """What all nodes of a cluster have in common.
+
+    :param version: of Kubernetes: the cluster's own once there is one
+    :param registries: that every node shall be able to pull from
+    """
+
+    topology: Topology
+    params: ClusterParams
+    registries: Sequence[RegistryConnection]
+    conf: cfg.ConfigOpts
+    version: str
+
+    @property
+    def packages(self) -> KubernetesPackages:
+        return replace(self.params.packages, version=self.version)
+
+    @property
+    def host_lines(self) -> list[str]:
+        """Lines of /etc/hosts for the nodes."""
+        return [render_hosts.line(node.address, [node.name]) for node in self.topology.nodes]
+
+    @property
+    def no_proxy(self) -> str:
+        """What the nodes ask without the proxy."""
+        proxy = self.params.proxy
+        hosts = [registry.host for registry in self.registries]
+        if self.params.image_repository:
+            hosts.append(split_server(self.params.image_repository.partition("/")[0])[0])
+        addresses = [self.topology.virtual_address, self.topology.public_address]
+        networks = (self.params.pod_cidr, self.params.cluster_cidr, self.node_network)
+        inside = [a for a in addresses if a and ipaddress.ip_address(a) not in self.node_network]
+        return no_proxy(
+            proxy.no_proxy if proxy else "", networks, [*_LOCAL, *inside, *dict.fromkeys(hosts)]
+        )
+
+    @property
+    def node_network(self) -> IPv4Network:
+        """The network of the nodes."""
+        if self.params.node_cidr is not None:
+            return self.params.node_cidr
+        address = self.topology.masters[0].address
+        network = ip_network(f"{address}/{_USUAL_NETWORK}", strict=False)
+        assert isinstance(network, IPv4Network)  # read_topology() lets nothing else through
+        return network
+
+    def kubeadm_node(self, node: ClusterNode) -> KubeadmNode:
+        return KubeadmNode(self.version, node.name, node.address, self.params.container_runtime)
+
+    def kubeadm_cluster(self, host: Host, *, in_container: bool) -> KubeadmCluster:
+        """Return the cluster's settings as its first master has to know them."""
+        return KubeadmCluster(
+            endpoint=self.topology.endpoint,
+            pod_cidr=self.params.pod_cidr,
+            cluster_cidr=self.params.cluster_cidr,
+            names=self.topology.api_addresses,
+            image_repository=self.params.image_repository,
+            cgroup_driver=host_runtime.cgroup_driver(host.facts, self.params.container_runtime),
+            limits_connections=not in_container,
+        )
+
+
+def read_facts(connection: Connection) -> Facts:
+    """Ask a machine for all that any step below must know, in one round trip."""
+    return gather(
+        connection,
+        packages=load_balancer.PACKAGES,
+        files=(
+            MARKER,
+            *install.PATHS,
+            *load_balancer.PATHS,
+            *host_runtime.PATHS,
+            *registry_connection.FILES,
+        ),
+        contents=(*host_runtime.CONTENTS, *registry_connection.CONTENTS),
+        trees=registry_connection.TREES,
+    )
+
+
+def script_of(host: Host, site: Site) -> NodeScript:
+    """Return the install script on a host."""
+    lock_timeout = site.conf.tacker_cir.first_boot_timeout
+    return NodeScript(host.connection, site.params.container_runtime, lock_timeout)
+
+
+def prepare(host: Host, site: Site) -> str:
+    """Make a machine ready for kubeadm, and able to pull from every registry.
+
+    :return: the configuration for ``kubeadm init`` on this machine
+    :raises HostError: a step failed
+    """
+    options = site.conf.tacker_cir
+    node, connection, params = host.node, host.connection, site.params
+    check_supported(str(node), host.facts)
+    wait_first_boot(connection, host.facts, options.first_boot_timeout)
+    script = script_of(host, site)
+    with host.timed("packages"):
+        files = install.desired_files(
+            host.facts, params.install_script or "", site.packages, params.proxy
+        )
+        ensure_files(connection, host.facts, files)
+        installed = script.install(site.packages, node.name, timeout=options.package_timeout)
+        if installed.changed:
+            # The runtime, its files and its state are new.
+            host.facts = read_facts(connection)
+    runtime = params.container_runtime
+    with host.timed("runtime and registries"):
+        host_runtime.ensure_runtime(
+            connection,
+            host.facts,
+            runtime=runtime,
+            sandbox_image=_sandbox_image(connection, site) if runtime == "containerd" else None,
+            proxy=params.proxy,
+            no_proxy=site.no_proxy,
+            service_timeout=options.service_timeout,
+        )
+        connect_registries(host, site)
+    if node.role == MASTER and site.topology.virtual_address:
+        with host.timed("load balancer"):
+            load_balancer.ensure_load_balancer(
+                connection,
+                host.facts,
+                vip=site.topology.virtual_address,
+                own=node.address,
+                masters=[(master.name, master.address) for master in site.topology.masters],
+                lock_timeout=options.first_boot_timeout,
+                package_timeout=options.package_timeout,
+                service_timeout=options.service_timeout,
+            )
+    cluster = site.kubeadm_cluster(host, in_container=installed.in_container)
+    config = render_init(site.kubeadm_node(node), cluster)
+    if not host.has_joined:
+        with host.timed("images"):
+            script.pull(config, worker=node.role != MASTER, timeout=options.kubeadm_timeout)
+    return config
+
+
+def connect_registries(host: Host, site: Site) -> None:
+    """Make a machine able to pull from every registry, and see that it can.
+
+    :raises HostError: names the machine, the registry and what is wrong with it
+    """
+    options = site.conf.tacker_cir
+    registry_connection.ensure_access(
+        host.connection,
+        host.facts,
+        site.registries,
+        runtime=site.params.container_runtime,
+        node_lines=site.host_lines,
+        service_timeout=options.service_timeout,
+    )
+    verify_access(
+        host.connection,
+        site.registries,
+        runtime=site.params.container_runtime,
+        timeout=options.service_timeout,
+        pull_timeout=options.image_timeout,
+    )
+
+
+def _sandbox_image(connection: Connection, site: Site) -> str:
+    """Return the pause image that belongs to this version of Kubernetes."""
+    words = ["kubeadm", "config", "images", "list", "--kubernetes-version", f"v{site.version}"]
+    if site.params.image_repository:
+        words += ["--image-repository", site.params.image_repository]
+    output = connection.run(Command(tuple(words), "list the images of Kubernetes")).stdout
+    return next(line for line in output.split() if "/pause:" in line)
