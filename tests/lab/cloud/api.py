@@ -18,6 +18,7 @@ from keystoneauth1.identity import v3
 
 from tests.lab.machines.host import say
 
+VIMS = "/v1.0/vims"
 PACKAGES = "/vnfpkgm/v1/vnf_packages"
 INSTANCES = "/vnflcm/v1/vnf_instances"
 OPERATIONS = "/vnflcm/v1/vnf_lcm_op_occs"
@@ -60,18 +61,28 @@ class Tacker:
             "username": credentials["username"], "password": credentials["password"],
             "user_domain_name": "Default", "cert_verify": "True",
         }  # fmt: skip
-        vim = {
+        return self.create_vim({
             "name": name, "type": "openstack", "is_default": True,
             "auth_url": credentials["auth_url"], "auth_cred": user,
             "vim_project": {"name": credentials["project_name"],
                             "project_domain_name": "Default"},
-        }  # fmt: skip
-        return self._request("POST", "/v1.0/vims", {"vim": vim}).json()["vim"]["id"]
+        })  # fmt: skip
+
+    def create_vim(self, vim: Json) -> str:
+        """Register a VIM of any type; its id is returned."""
+        return self._request("POST", VIMS, {"vim": vim}).json()["vim"]["id"]
 
     def vim_id(self) -> str:
         """Id of the default VIM."""
-        vims = self._request("GET", "/v1.0/vims").json()["vims"]
-        return next(vim["id"] for vim in vims if vim["is_default"])
+        return next(vim["id"] for vim in self.vims() if vim["is_default"])
+
+    def vims(self) -> list[Json]:
+        """All VIMs, secrets left out."""
+        return self._request("GET", VIMS).json()["vims"]
+
+    def delete_vim(self, vim: str) -> None:
+        """Delete a VIM that no VNF uses."""
+        self._request("DELETE", f"{VIMS}/{vim}")
 
     # --- packages
 

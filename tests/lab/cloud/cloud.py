@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from tests.lab.cloud import daemons, identity, orchestration, settings, vnfm
+from tests.lab.cloud import daemons, identity, keys, orchestration, settings, vnfm
 from tests.lab.cloud.api import Tacker
 from tests.lab.cloud.process import Supervisor
 from tests.lab.cloud.records import Record, Records
 from tests.lab.machines import MachineLab, network
 from tests.lab.machines.host import say, step
+
+DRIVERS = ("vnflcm_noop", "mgmt-drivers-private-registry", "mgmt-drivers-kubernetes")
 
 RC = """\
 # For the openstack client by hand, in bash: source this, then "openstack vnflcm list".
@@ -27,7 +29,7 @@ openstack() {{ nsenter --net={netns} {client} "$@"; }}
 
 
 class Cloud:
-    """Keystone, Heat and Tacker in the network namespace of a machine lab that is up.
+    """Keystone, Heat, Barbican and Tacker in the network namespace of a machine lab that is up.
 
     :param run: directory for settings, data and logs; removed by down().
     :param lab: makes the machines that stand in for Nova's servers.
@@ -39,7 +41,7 @@ class Cloud:
         self,
         run: Path,
         lab: MachineLab,
-        drivers: Sequence[str] = ("vnflcm_noop", "mgmt-drivers-private-registry"),
+        drivers: Sequence[str] = DRIVERS,
         conductor: settings.Sections | None = None,
     ) -> None:
         self.dir = Path(run)
@@ -116,11 +118,19 @@ class Cloud:
         with network.entered(self._lab.netns):
             vnfm.reopen(operation, error_point)
 
+    def vim_credentials(self, vim: str) -> dict[str, str]:
+        """Token ("bearer_token") and CA ("ssl_ca_cert") that Tacker has of a Kubernetes VIM.
+
+        Its API never shows them.
+        """
+        with network.entered(self._lab.netns):
+            return vnfm.vim_credentials(vim)
+
     @property
     def logs(self) -> dict[str, Path]:
         """Log file of each service."""
-        names = ("epmd", "rabbitmq", "mariadb", "keystone", "images", "heat-engine", "heat-api",
-                 vnfm.SERVER, vnfm.CONDUCTOR)  # fmt: skip
+        names = ("epmd", "rabbitmq", "mariadb", "keystone", "images", "barbican", "heat-engine",
+                 "heat-api", vnfm.SERVER, vnfm.CONDUCTOR)  # fmt: skip
         return {name: self._supervisor.log(name) for name in names}
 
     @property
@@ -152,6 +162,7 @@ class Cloud:
         images_up = pool.submit(start, orchestration.images(top / "records"))
         identity.prepare(top / "keystone", self._supervisor)
         orchestration.prepare(top / "heat")
+        keys.prepare(top / "barbican")
         vnfm.prepare(top / "tacker", self._drivers, self._conductor_options)
         database_up.result()
         heat_tables = pool.submit(orchestration.migrate, top / "heat", self._supervisor)
@@ -171,6 +182,7 @@ class Cloud:
         _wait_all(heat_tables, tacker_tables)
         _wait_all(
             images_up,
+            pool.submit(start, keys.service(top / "barbican")),
             pool.submit(start, orchestration.engine(top / "heat", engine_environment)),
             pool.submit(start, orchestration.api(top / "heat")),
             pool.submit(start, vnfm.server(top / "tacker")),

@@ -17,7 +17,7 @@ from tests.lab.machines.host import run
 EPMD_PORT = 4369
 RABBIT_PORT = 5672
 DATABASE_PORT = 3306
-DATABASES = ("keystone", "heat", "tacker")
+DATABASES = ("keystone", "heat", "barbican", "tacker")
 DATABASE_USER = "openstack"
 DATABASE_PASSWORD = "openstack"
 # RabbitMQ's own default user, which may log in from the loopback only.

@@ -10,10 +10,12 @@ from tests.lab.cloud import settings
 from tests.lab.cloud.daemons import database_url
 from tests.lab.cloud.process import Service, Supervisor
 
+#: URL by type and name. Tacker looks for Barbican by its name, too.
 ENDPOINTS = {
-    "orchestration": f"http://127.0.0.1:{settings.HEAT_PORT}/v1/%(tenant_id)s",
-    "nfv-orchestration": f"http://127.0.0.1:{settings.TACKER_PORT}/",
-    "image": f"http://127.0.0.1:{settings.IMAGES_PORT}",
+    ("orchestration", "heat"): f"http://127.0.0.1:{settings.HEAT_PORT}/v1/%(tenant_id)s",
+    ("nfv-orchestration", "tacker"): f"http://127.0.0.1:{settings.TACKER_PORT}/",
+    ("image", "glance"): f"http://127.0.0.1:{settings.IMAGES_PORT}",
+    ("key-manager", "barbican"): settings.KEYS_URL,
 }
 
 
@@ -78,7 +80,7 @@ def add_accounts() -> str:
             keystone.roles.grant(roles[role], user=user, project=project)
 
     services = keystone.projects.create("service", settings.DOMAIN)
-    for name in ("heat", "tacker"):
+    for name in ("heat", "barbican", "tacker"):
         add_user(name, settings.SERVICE_PASSWORD, services, "admin", "service")
     project = keystone.projects.create(settings.PROJECT, settings.DOMAIN)
     add_user(settings.USER, settings.USER_PASSWORD, project, "admin", "heat_stack_owner")
@@ -89,8 +91,8 @@ def add_accounts() -> str:
     )
     keystone.roles.grant(roles["admin"], user=stack_admin, domain=domain)
 
-    for kind, url in ENDPOINTS.items():
-        made = keystone.services.create(kind, kind)
+    for (kind, name), url in ENDPOINTS.items():
+        made = keystone.services.create(name, kind)
         for interface in ("public", "internal", "admin"):
             keystone.endpoints.create(made, url, interface, settings.REGION)
     return domain.id

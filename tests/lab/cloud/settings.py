@@ -11,7 +11,9 @@ KEYSTONE_PORT = 5000
 HEAT_PORT = 8004
 IMAGES_PORT = 9292
 TACKER_PORT = 9890
+KEYS_PORT = 9311
 AUTH_URL = f"http://127.0.0.1:{KEYSTONE_PORT}/v3"
+KEYS_URL = f"http://127.0.0.1:{KEYS_PORT}"
 REGION = "RegionOne"
 
 # Accounts of a lab without a way out of its network: their passwords are no secrets.
@@ -22,6 +24,7 @@ USER = "nfv_user"
 USER_PASSWORD = "nfv_user"
 PROJECT = "nfv"
 DOMAIN = "default"
+DOMAIN_NAME = "Default"
 
 #: What keystoneauth1's v3.Password, and so the tests' client, needs to log in.
 CREDENTIALS = {

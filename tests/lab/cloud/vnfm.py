@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+
+from cryptography.fernet import Fernet
+from keystoneauth1 import session as keystone_session
+from keystoneauth1.identity import v3
 
 from tests.lab.cloud import settings
 from tests.lab.cloud.daemons import (
@@ -45,8 +50,13 @@ def prepare(directory: Path, drivers: Sequence[str], conductor: settings.Section
                 "auth_strategy": "keystone",
             },
             "database": {"connection": database_url("tacker")},
-            "keystone_authtoken": settings.token_check("tacker"),
-            "nfvo_vim": {"vim_drivers": "openstack"},
+            "keystone_authtoken": {
+                **settings.token_check("tacker"),
+                # With these Tacker logs in to Barbican; it does not know the ids.
+                "user_domain_name": settings.DOMAIN_NAME,
+                "project_domain_name": settings.DOMAIN_NAME,
+            },
+            "nfvo_vim": {"vim_drivers": "openstack,kubernetes"},
             "vim_keys": {"openstack": directory / "vim-keys", "use_barbican": False},
             "glance_store": {
                 "default_backend": "file",
@@ -94,14 +104,7 @@ def reopen(operation: str, error_point: int) -> None:
 
     To be called inside the lab's network namespace. See Cloud.reopen_operation().
     """
-    # Imported here: only the environment that runs the cloud has it.
-    import pymysql
-
-    account = {"user": DATABASE_USER, "password": DATABASE_PASSWORD}
-    with (
-        pymysql.connect(host="127.0.0.1", port=DATABASE_PORT, database="tacker", **account) as db,
-        db.cursor() as cursor,
-    ):
+    with _database() as db, db.cursor() as cursor:
         changed = cursor.execute(
             "UPDATE vnf_lcm_op_occs SET operation_state = 'FAILED_TEMP', error_point = %s"
             " WHERE id = %s AND operation_state = 'PROCESSING'",
@@ -113,6 +116,40 @@ def reopen(operation: str, error_point: int) -> None:
         cursor.execute(f"UPDATE vnf SET status = 'ERROR' {of_instance}", operation)
         cursor.execute(f"UPDATE vnf_instances SET task_state = NULL {of_instance}", operation)
         db.commit()
+
+
+def vim_credentials(vim: str) -> dict[str, str]:
+    """Read the secrets of a Kubernetes VIM from Tacker's database, with the key from Barbican.
+
+    To be called inside the lab's network namespace. See Cloud.vim_credentials().
+    """
+    with _database() as db, db.cursor() as cursor:
+        found = cursor.execute(
+            "SELECT auth_cred FROM vimauths WHERE vim_id IN (%s, %s)", (vim, vim.replace("-", ""))
+        )
+        if not found:
+            raise LabError(f"Tacker's database has no credentials of VIM {vim}")
+        stored = json.loads(cursor.fetchone()[0])
+    login = settings.service_login("tacker")
+    login.pop("auth_type")
+    session = keystone_session.Session(v3.Password(**login))
+    url = f"{settings.KEYS_URL}/v1/secrets/{stored['secret_uuid']}/payload"
+    key = session.get(url, headers={"Accept": "text/plain, application/octet-stream"}).content
+    names = ("bearer_token", "ssl_ca_cert")
+    return {n: Fernet(key).decrypt(stored[n]).decode() for n in names if stored.get(n)}
+
+
+def _database():
+    # Imported here: only the environment that runs the cloud has it.
+    import pymysql
+
+    return pymysql.connect(
+        host="127.0.0.1",
+        port=DATABASE_PORT,
+        database="tacker",
+        user=DATABASE_USER,
+        password=DATABASE_PASSWORD,
+    )
 
 
 def conductor_config(directory: Path) -> list[Path]:

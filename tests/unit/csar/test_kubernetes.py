@@ -19,8 +19,6 @@ from tacker_cir import cli, csar
 from tacker_cir.package import VnfPackage
 from tests.unit.csar.common import OTHER_ID, request_object, sample_request
 
-pytest.importorskip("tacker_cir.drivers.kubernetes_mgmt")
-
 DRIVER = "mgmt-drivers-kubernetes"
 TOP = "kubernetes_cluster_hot_top.yaml"
 MASTER, WORKER = (f"kubernetes_cluster_hot_nested_{role}.yaml" for role in ("master", "worker"))

@@ -32,6 +32,7 @@ from heat.engine.resources.openstack.cinder import volume as cinder_volume
 from heat.engine.resources.openstack.glance import image as glance_image
 from heat.engine.resources.openstack.neutron import floatingip, net, port, subnet
 from heat.engine.resources.openstack.nova import flavor, keypair, server, server_group
+from heat.objects import stack as stack_objects
 
 from tests.lab.cloud.records import Records
 
@@ -166,6 +167,10 @@ class FloatingIPAssociation(
         _attach_floating_ip(self.properties["floatingip_id"], self.properties["port_id"])
 
 
+def _root_stack_name(stack):
+    return stack_objects.Stack.get_by_id(stack.context, stack.root_stack_id()).name
+
+
 def _attach_floating_ip(name, port_id):
     owner = RECORDS.get("ports", port_id)
     RECORDS.update("floating_ips", name, port_id=port_id, fixed_ip_address=owner["address"])
@@ -201,6 +206,7 @@ class Server(_plain("Server", server.Server, "servers")):
         machine = f"{re.sub('[^a-z0-9]+', '-', name.lower())[:50].strip('-')}-{number[:8]}"
         record = self._add({
             "id": number, "status": "BUILD", "machine": machine, "image": self._image(),
+            "resource": self.name, "root_stack": _root_stack_name(self.stack),
             "ports": [p["id"] for p in ports], "metadata": self.properties["metadata"] or {},
             "implicit_ports": [p["id"] for p in ports if p.get("implicit")],
         })  # fmt: skip

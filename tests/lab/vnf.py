@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A VNF instance in the lab, driven through Tacker's API as a user would."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.lab.cloud.api import Tacker
+from tests.lab.machines.host import REPOSITORY
+from tests.lab.stand import CloudStand
+
+REQUESTS = REPOSITORY / "samples" / "requests"
+#: Heat's network that every VM of the lab is on; the stand-in knows only one.
+NETWORK = "net0"
+
+
+def tacker_cir(*words: str) -> str:
+    """Run the installed ``tacker-cir`` and return what it prints.
+
+    :raises subprocess.CalledProcessError: it finds faults
+    """
+    program = Path(sys.prefix, "bin", "tacker-cir")
+    return subprocess.run([program, *words], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def sample_request(name: str, vim_id: str) -> dict[str, Any]:
+    """Return a sample request with the lab's ids in it.
+
+    :param name: file name in samples/requests
+    """
+    body = json.loads((REQUESTS / name).read_text())
+    for vim in body["vimConnectionInfo"]:
+        vim["vimId"] = vim_id
+    for link in body["extVirtualLinks"]:
+        link["resourceId"] = NETWORK
+    return body
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Nova server of the lab.
+
+    :param id: its id in Nova and Heat
+    :param vdu: its VDU, which is the name of its resource in Heat
+    :param machine: name of its machine in the lab
+    """
+
+    id: str
+    vdu: str
+    machine: str
+    address: str
+
+
+class Vnf:
+    """A VNF instance of a package of its own.
+
+    :param stand: the lab
+    :param csar: its package
+    :param name: of the instance, to which a part of the VNFD's id is added
+    """
+
+    def __init__(self, stand: CloudStand, csar: Path, name: str):
+        self._stand = stand
+        self.tacker: Tacker = stand.cloud.tacker()
+        self.package = self.tacker.onboard(csar)
+        vnfd_id = self.tacker.package(self.package)["vnfdId"]
+        self.id = self.tacker.create_instance(vnfd_id, f"{name}-{vnfd_id[:8]}")
+
+    def heal(self, vnfc_ids: list[str] | None = None) -> dict[str, Any]:
+        """Heal VNFCs, or the whole VNF, and return the operation."""
+        return self.tacker.wait(self.begin_heal(vnfc_ids))
+
+    def begin_heal(self, vnfc_ids: list[str] | None = None) -> str:
+        """Begin to heal VNFCs, or the whole VNF, and return the operation's id."""
+        body: dict[str, Any] = {"cause": "test"}
+        if vnfc_ids is not None:
+            body["vnfcInstanceId"] = vnfc_ids
+        return self.tacker.heal(self.id, body)
+
+    def terminate(self) -> dict[str, Any]:
+        """Terminate and return the operation."""
+        body = {"terminationType": "FORCEFUL"}
+        return self.tacker.wait(self.tacker.terminate(self.id, body))
+
+    def vnfcs(self) -> list[dict[str, Any]]:
+        """The VNFCs' resources; Tacker lists them after an instantiation that succeeded."""
+        info = self.tacker.show(self.id).get("instantiatedVnfInfo") or {}
+        return info.get("vnfcResourceInfo") or []
+
+    def vnfc_ids(self) -> list[str]:
+        """Ids of the VNFCs, as a heal request takes them."""
+        return [vnfc["id"] for vnfc in self.vnfcs()]
+
+    def servers(self) -> list[Server]:
+        """The servers of the VNF's stack that have a machine, in no order."""
+        found = []
+        for record in self._stand.cloud.servers():
+            # Tacker gives the stack a name with the instance's id in it.
+            if self.id in record["root_stack"]:
+                state = self._stand.lab.state(record["machine"])
+                if "address" in state:
+                    address = str(state["address"])
+                    found.append(
+                        Server(record["id"], record["resource"], record["machine"], address)
+                    )
+        return found
+
+    def discard(self) -> None:
+        """Remove the instance and its package, whatever state it is in."""
+        for operation in self.tacker.operations(self.id):
+            if operation["operationState"] != "FAILED_TEMP":
+                continue
+            if operation["operation"] == "INSTANTIATE":
+                # "fail" would leave the stack behind.
+                self.tacker.rollback(operation["id"])
+                self.tacker.wait(operation["id"])
+            else:
+                self.tacker.fail(operation["id"])
+        if self.tacker.show(self.id)["instantiationState"] == "INSTANTIATED":
+            self.terminate()
+        self.tacker.delete_instance(self.id)
+        self.tacker.delete_package(self.package)
