@@ -100,3 +100,9 @@ def server_ids(vnf_instance: Any, vnfc_ids: Collection[str]) -> frozenset[str]:
         for vnfc in vnf_instance.instantiated_vnf_info.vnfc_resource_info
         if vnfc.id in set(vnfc_ids)
     )
+
+
+def metadata(vnf_instance: Any) -> Mapping[str, str]:
+    """Return the VNF instance's metadata, which ``PATCH vnf_instances/{id}`` changes; Tacker keeps
+    text only."""
+    return vnf_instance.vnf_metadata or {}

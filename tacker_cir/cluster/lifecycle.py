@@ -48,6 +48,9 @@ _MASTER_WAIT = 30
 def check(context: Any, vnf_instance: Any, request: Any) -> ClusterParams:
     """Refuse a faulty request before any VM is made or destroyed.
 
+    Registries in the VNF instance's metadata stand in for those of the request: this is how they
+    are changed while the cluster lives.
+
     :param request: InstantiateVnfRequest, or the InstantiatedVnfInfo that keeps its parameters
     :raises InvalidRequest: with every fault found
     """
@@ -55,6 +58,7 @@ def check(context: Any, vnf_instance: Any, request: Any) -> ClusterParams:
         request.additional_params,
         tacker_bridge.vnf_package(context, vnf_instance),
         flavour_id=request.flavour_id,
+        metadata=tacker_bridge.metadata(vnf_instance),
     )
 
 

@@ -141,6 +141,7 @@ def _nodes(resources: Sequence[Resource], role: str, params: NodeParams) -> list
         machines = find_group_nodes(resources, params.aspect_id, *names)
     else:
         machines = find_pairs(resources, *names)
+    machines.sort(key=lambda machine: ipaddress.ip_address(machine.address).packed)
     return [
         ClusterNode(role, node_name(role, machine.address), machine, params.credentials)
         for machine in machines

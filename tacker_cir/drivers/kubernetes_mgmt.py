@@ -103,7 +103,8 @@ class KubernetesMgmtDriver(vnflcm_abstract_driver.VnflcmMgmtAbstractDriver):
 
     @hook
     def modify_information_end(self, context, vnf_instance, modify_vnf_request, **kwargs):
-        pass
+        params = lifecycle.check(context, vnf_instance, vnf_instance.instantiated_vnf_info)
+        lifecycle.build(context, vnf_instance, params, self.registries(params))
 
 
 class PrivateRegistryKubernetesMgmtDriver(KubernetesMgmtDriver):

@@ -21,11 +21,12 @@ from tacker_cir.command import Secret
 from tacker_cir.exceptions import InvalidRequest
 from tacker_cir.login import Credentials
 from tacker_cir.package import VnfPackage, YamlLoader
-from tacker_cir.params import schema
+from tacker_cir.params import registry_metadata, schema
 from tacker_cir.params.k8s_cluster_schema import KEY, SCHEMA, UNSUPPORTED
 from tacker_cir.params.names import split_server
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository, Key, Reader, find_parameter
+from tacker_cir.params.registry_connection import KEY as REGISTRIES_KEY
 from tacker_cir.params.registry_connection import RegistryConnection, read_registries
 
 PATH = f"additionalParams.{KEY}"
@@ -134,6 +135,7 @@ def parse(
     package: VnfPackage | None,
     *,
     flavour_id: str | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> ClusterParams:
     """Check the parameters and the package's files and return them typed.
 
@@ -143,9 +145,13 @@ def parse(
     :param package: the VNF package that the request's paths lead into; None leaves unchecked what
         only the package can tell
     :param flavour_id: ``flavourId`` of the request
+    :param metadata: of the VNF instance; its registries stand in for those of the request
     :raises InvalidRequest: with every fault found
     """
     raw = find_parameter(additional_params, KEY, SCHEMA)
+    replaced = registry_metadata.read(metadata or {})
+    if replaced is not None and isinstance(raw, Mapping):
+        raw = {**raw, REGISTRIES_KEY: replaced}
     supported = raw
     if isinstance(raw, Mapping):
         supported = {key: value for key, value in raw.items() if key not in UNSUPPORTED}
@@ -156,6 +162,8 @@ def parse(
     for key in raw.keys() & UNSUPPORTED.keys():
         reader.fault(f"is not supported: {UNSUPPORTED[key]} is not part of this driver", key)
     params = reader.read(flavour_id)
+    if reader.faults and replaced is not None:
+        raise InvalidRequest(registry_metadata.relocated(reader.faults, PATH))
     if reader.faults:
         raise InvalidRequest(reader.faults)
     return params

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Registries in a VNF instance's metadata."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tacker_cir.exceptions import Fault, InvalidRequest
+from tacker_cir.params import registry_metadata
+
+KEY = "private_registry_connection_info"
+ONE = {"connection_type": "0", "server": "192.0.2.1:5000"}
+TWO = {"connection_type": "0", "server": "192.0.2.2:5000"}
+
+
+def test_none_is_given():
+    assert registry_metadata.read({}) is None
+    assert registry_metadata.read({"other": "x", f"{KEY}_x": "[]", f"x{KEY}": "[]"}) is None
+
+
+def test_an_empty_list_takes_all_registries_away():
+    assert registry_metadata.read({KEY: "[]"}) == []
+
+
+def test_a_long_list_comes_in_parts():
+    metadata = {f"{KEY}_10": json.dumps([ONE]), f"{KEY}_2": json.dumps([TWO]), KEY: "[]"}
+    assert registry_metadata.read(metadata) == [TWO, ONE]
+
+
+@pytest.mark.parametrize("value", ["hunter2", '{"password": "hunter2"}', "", None, 7])
+def test_what_is_no_list_is_refused_and_not_shown(value):
+    with pytest.raises(InvalidRequest) as caught:
+        registry_metadata.read({KEY: value})
+    (fault,) = caught.value.faults
+    assert fault.path == f"metadata.{KEY}"
+    assert "hunter2" not in str(caught.value)
+
+
+def test_faults_are_told_where_the_user_finds_them():
+    faults = [
+        Fault(f"additionalParams.k.{KEY}[1].server", "a"),
+        Fault("additionalParams.k.vim_name", "b"),
+    ]
+    assert registry_metadata.relocated(faults, "additionalParams.k") == [
+        Fault(f"metadata.{KEY}[1].server", "a"),
+        Fault("additionalParams.k.vim_name", "b"),
+    ]
