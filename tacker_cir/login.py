@@ -13,7 +13,7 @@ from oslo_log import log as logging
 from tacker_cir import exceptions as exc
 from tacker_cir.command import Secret
 from tacker_cir.hostkeys import HostKeyChecker, HostKeyMismatch
-from tacker_cir.waiting import Deadline, poll
+from tacker_cir.waiting import PROGRESS, Deadline, poll
 
 LOG = logging.getLogger(__name__)
 
@@ -22,8 +22,6 @@ PORT = 22
 KEEPALIVE = 15
 #: Seconds after which the kernel gives up a peer that acknowledges nothing (tcp(7)).
 DEAD_AFTER = 60
-#: Seconds between two lines in the log while waiting.
-PROGRESS = 5
 
 
 @dataclass(frozen=True)
@@ -77,11 +75,9 @@ def open_transport(
     """Return an authenticated connection; parameters and errors as for
     :func:`tacker_cir.ssh.connect`."""
     key = load_private_key(credentials.private_key.reveal()) if credentials.private_key else None
-    told = [0.0]
 
     def on_retry(error: BaseException, elapsed: float) -> None:
-        if elapsed - told[0] >= PROGRESS:
-            told[0] = elapsed
+        if elapsed >= PROGRESS:
             LOG.info("%s: no SSH yet after %.0f s: %s", node, elapsed, error)
 
     refused: list[Deadline] = []
@@ -97,14 +93,17 @@ def open_transport(
                 raise _LoginRefused(str(error)) from None
             raise
 
+    def wait(deadline: Deadline) -> paramiko.Transport:
+        not_yet = (OSError, EOFError, paramiko.SSHException)
+        return poll(attempt, deadline, retry_on=not_yet, on_retry=on_retry)
+
     deadline = Deadline(wait_timeout)
     try:
-        transport = poll(
-            attempt,
-            deadline,
-            retry_on=(OSError, EOFError, paramiko.SSHException),
-            on_retry=on_retry,
-        )
+        try:
+            transport = wait(deadline)
+        except paramiko.AuthenticationException:
+            # sshd came up late: the login has time of its own.
+            transport = wait(refused[0])
     except HostKeyMismatch as error:
         raise exc.HostKeyError(node, "check the SSH host key", str(error), error.remedy) from None
     except (_LoginRefused, paramiko.AuthenticationException) as error:

@@ -11,6 +11,9 @@ import tenacity
 
 T = TypeVar("T")
 
+#: Seconds between two reports of a wait.
+PROGRESS = 5
+
 
 class Deadline:
     """A point in time that work must be done by.
@@ -47,14 +50,19 @@ def poll(
     :param deadline: when it passes, the last error of ``attempt`` is raised
     :param retry_on: errors that mean "not yet"; every other error ends the wait at once
     :param first_wait: seconds before the second attempt; doubled up to ``max_wait``
-    :param on_retry: told the error and the seconds waited so far, for progress in the log
+    :param on_retry: told the error and the seconds waited so far, for progress in the log; at once,
+        and then not more often than every :data:`PROGRESS` seconds
     """
+    told: float | None = None
 
     def before_sleep(state: tenacity.RetryCallState) -> None:
-        if on_retry is not None and state.outcome is not None:
-            error = state.outcome.exception()
-            if error is not None:
-                on_retry(error, state.seconds_since_start or 0.0)
+        nonlocal told
+        error = state.outcome.exception() if state.outcome is not None else None
+        elapsed = state.seconds_since_start or 0.0
+        if on_retry is None or error is None or (told is not None and elapsed - told < PROGRESS):
+            return
+        told = elapsed
+        on_retry(error, elapsed)
 
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(retry_on),
