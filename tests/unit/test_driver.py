@@ -16,13 +16,20 @@ from tacker.vnfm.mgmt_drivers import vnflcm_abstract_driver
 
 from tacker_cir import config
 from tacker_cir.command import Secret
+from tacker_cir.drivers.kubernetes_mgmt import (
+    KubernetesMgmtDriver,
+    PrivateRegistryKubernetesMgmtDriver,
+)
 from tacker_cir.drivers.private_registry_mgmt import PrivateRegistryMgmtDriver
 from tacker_cir.exceptions import HostError
 from tacker_cir.hostkeys import PinStore
 from tacker_cir.tacker_bridge import hook
 
 ABSTRACT = vnflcm_abstract_driver.VnflcmMgmtAbstractDriver
-NAME = "mgmt-drivers-private-registry"
+DRIVERS = {
+    "mgmt-drivers-private-registry": PrivateRegistryMgmtDriver,
+    "mgmt-drivers-kubernetes": PrivateRegistryKubernetesMgmtDriver,
+}
 HOOKS = sorted(
     f"{operation}_{when}"
     for operation in ("instantiate", "terminate", "scale", "heal", "change_external_connectivity",
@@ -57,23 +64,29 @@ def call(name, vnf_instance, **given):
     return method(**arguments, future_keyword=1)
 
 
-def test_tacker_finds_the_driver_by_its_name():
+@pytest.mark.parametrize("driver_name", DRIVERS)
+def test_tacker_finds_the_driver_by_its_name(driver_name):
     manager = named.NamedExtensionManager(
-        "tacker.tacker.mgmt.drivers", [NAME], invoke_on_load=True, warn_on_missing_entrypoint=True
+        "tacker.tacker.mgmt.drivers",
+        [driver_name],
+        invoke_on_load=True,
+        warn_on_missing_entrypoint=True,
     )
-    driver = manager[NAME].obj
+    driver = manager[driver_name].obj
+    assert type(driver) is DRIVERS[driver_name]
     assert isinstance(driver, ABSTRACT)
-    assert driver.get_type() == driver.get_name() == NAME
+    assert driver.get_type() == driver.get_name() == driver_name
     assert driver.get_description()
 
 
-def test_every_hook_of_the_interface_is_there():
-    assert not PrivateRegistryMgmtDriver.__abstractmethods__
+@pytest.mark.parametrize("driver", [*DRIVERS.values(), KubernetesMgmtDriver])
+def test_every_hook_of_the_interface_is_there(driver):
+    assert not driver.__abstractmethods__
     abstract = {n for n in ABSTRACT.__abstractmethods__ if n.endswith(("_start", "_end"))}
     assert abstract == set(HOOKS)
     for name in HOOKS:
         theirs = list(inspect.signature(getattr(ABSTRACT, name)).parameters)
-        ours = list(inspect.signature(getattr(PrivateRegistryMgmtDriver, name)).parameters)
+        ours = list(inspect.signature(getattr(driver, name)).parameters)
         assert ours == theirs, name
 
 
@@ -219,6 +232,7 @@ def test_the_driver_file_holds_hooks_only():
     assert len(source.splitlines()) < 120
 
 
-def test_the_entry_point_names_the_class():
-    (found,) = entry_points(group="tacker.tacker.mgmt.drivers", name=NAME)
-    assert found.load() is PrivateRegistryMgmtDriver
+@pytest.mark.parametrize("driver_name", DRIVERS)
+def test_the_entry_point_names_the_class(driver_name):
+    (found,) = entry_points(group="tacker.tacker.mgmt.drivers", name=driver_name)
+    assert found.load() is DRIVERS[driver_name]
