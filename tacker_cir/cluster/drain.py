@@ -10,12 +10,18 @@ from oslo_log import log as logging
 
 from tacker_cir.cluster.kubectl import Kubectl, parse_node
 from tacker_cir.exceptions import CommandFailed, HostError
+from tacker_cir.waiting import Deadline
 
 LOG = logging.getLogger(__name__)
 
+#: Seconds between two looks at whether the node is still alive.
+_LOOK = 20
 #: Seconds after the end of its grace period for which a pod of a living node is waited for. Then
 #: its kubelet has stopped working, or a finalizer holds the object: neither is worth more waiting.
 _OVERDUE = 60
+
+_ALIVE = (f"--skip-wait-for-delete-timeout={_OVERDUE}",)
+_DEAD = ("--disable-eviction", "--grace-period=1", "--skip-wait-for-delete-timeout=1")
 
 _MIRROR = "kubernetes.io/config.mirror"
 
@@ -25,44 +31,54 @@ def drain(kubectl: Kubectl, name: str, *, timeout: float, ready: bool | None = N
 
     Pods of DaemonSets and static pods stay. Volumes of type emptyDir go with their pod, and a pod
     that nothing would start again goes as well: the node will not come back. Disruption budgets
-    are respected where the node is ready. Where it is not, they protect nothing, and nobody
+    are respected as long as the node is ready. When it is not, they protect nothing, and nobody
     confirms that a pod has stopped: its pods are deleted without waiting.
 
     If it fails, a node that was schedulable before is so again.
 
     :param name: of the node; one that is not there is no error
     :param timeout: seconds until all pods must have stopped
-    :param ready: whether the node's kubelet can be counted on; None asks the API server, which
-        takes a dead node for ready for about 40 seconds
+    :param ready: False where the node is known to be dead; None asks the API server, which takes a
+        dead node for ready for about 40 seconds
     :raises HostError: pods stay; names them and tells why
     """
     found = kubectl.get("node", name)
     if found is None:
         return
-    node = parse_node(found)
-    if ready is None:
-        ready = node.ready
-    step = f"drain node {name}"
-    LOG.info("%s: %s%s", kubectl.host, step, "" if ready else ", which is not ready")
-    words = ["drain", name, "--ignore-daemonsets", "--delete-emptydir-data", "--force"]
-    words += [f"--timeout={max(1, round(timeout))}s"]
-    if ready:
-        words += [f"--skip-wait-for-delete-timeout={_OVERDUE}"]
-    else:
-        words += ["--disable-eviction", "--grace-period=1", "--skip-wait-for-delete-timeout=1"]
+    was_schedulable = not parse_node(found).unschedulable
     try:
-        kubectl.call(words, step, working_time=timeout, retry_for=timeout)
+        _stop_pods(kubectl, name, Deadline(timeout), ready)
     except CommandFailed as error:
         cause = _why(kubectl, name, error)
-        if not node.unschedulable:
+        if was_schedulable:
             kubectl.call(["uncordon", name], f"uncordon node {name}")
         raise HostError(
             kubectl.host,
-            step,
+            error.step,
             cause,
             "give the pods room on other nodes, or relax or delete what holds them; then retry the "
             "operation",
         ) from None
+
+
+def _stop_pods(kubectl: Kubectl, name: str, deadline: Deadline, ready: bool | None) -> None:
+    """Drain, looking again and again whether the node has died meanwhile."""
+    step = f"drain node {name}"
+    while (found := kubectl.get("node", name)) is not None:
+        alive = parse_node(found).ready if ready is None else ready
+        LOG.info("%s: %s%s", kubectl.host, step, "" if alive else ", which is not ready")
+        seconds = max(1, round(min(deadline.remaining, _LOOK)))
+        words = ["drain", name, "--ignore-daemonsets", "--delete-emptydir-data", "--force"]
+        words += [f"--timeout={seconds}s"]
+        words += _ALIVE if alive else _DEAD
+        look = Deadline(seconds)
+        try:
+            kubectl.call(words, step, working_time=seconds, retry_for=seconds)
+            return
+        except CommandFailed:
+            # One that is over before its time has failed for another reason than pods that stay.
+            if deadline.expired or not look.expired:
+                raise
 
 
 def _why(kubectl: Kubectl, name: str, error: CommandFailed) -> str:
@@ -71,7 +87,7 @@ def _why(kubectl: Kubectl, name: str, error: CommandFailed) -> str:
     if not pods:
         return error.cause
     budgets = kubectl.objects("poddisruptionbudgets", "--all-namespaces")
-    reasons = [f"{_name(pod)} ({_reason(pod, budgets, error.stderr)})" for pod in pods]
+    reasons = [f"{_name(pod)} ({reason(pod, budgets, error.stderr)})" for pod in pods]
     return f"{len(reasons)} of its pods stay: {'; '.join(reasons)}"
 
 
@@ -89,7 +105,12 @@ def remaining(pods: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     ]
 
 
-def _reason(pod: Mapping[str, Any], budgets: Sequence[Mapping[str, Any]], stderr: str) -> str:
+def reason(pod: Mapping[str, Any], budgets: Sequence[Mapping[str, Any]], stderr: str) -> str:
+    """Return why a drain left a pod where it is.
+
+    :param budgets: all PodDisruptionBudget objects
+    :param stderr: what kubectl drain printed
+    """
     metadata = pod["metadata"]
     if metadata.get("deletionTimestamp"):
         grace = metadata.get("deletionGracePeriodSeconds", 0)

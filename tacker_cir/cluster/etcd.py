@@ -32,6 +32,11 @@ _ETCDCTL = (
     "--write-out=json",
 )
 _LOCAL = "https://127.0.0.1:2379"
+# The API server needs etcd for its answer, and etcd its majority.
+_REMEDY = (
+    "see which masters are down: bring back more than half of them, or heal the entire VNF, which "
+    "makes a new cluster. If they run, see the logs of their API servers and etcd in /var/log/pods"
+)
 _NOT_FOUND = "member not found"
 
 
@@ -143,7 +148,7 @@ class Etcd:
     ) -> str:
         exec_words = ["--namespace=kube-system", "exec", self._pod, "--container=etcd", "--"]
         exec_words += [*_ETCDCTL, f"--endpoints={','.join(endpoints)}", *words]
-        return self._kubectl.call(exec_words, step, partial=partial).stdout
+        return self._kubectl.call(exec_words, step, partial=partial, remedy=_REMEDY).stdout
 
 
 def parse_members(text: str) -> list[Member]:

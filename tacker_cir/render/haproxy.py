@@ -19,6 +19,8 @@ API_SERVER_PORT = 6443
 # A watch may say nothing for long, so sessions may be silent for hours. What ends those to a master
 # that is gone are the health checks: clients learn it at once, not after a timeout of TCP.
 #
+# After a reload the old process serves its sessions to their end, but checks no master any more.
+#
 # An API server that knows no anonymous user (--anonymous-auth=false) answers 401: it is alive.
 _HEAD = f"""\
 # Written by tacker_cir, which replaces any change.
@@ -28,6 +30,7 @@ global
     chroot /var/lib/haproxy
     user haproxy
     group haproxy
+    hard-stop-after 1h
 
 defaults
     mode tcp

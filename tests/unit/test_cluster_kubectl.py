@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tacker_cir.cluster.drain import remaining, selects
+from tacker_cir.cluster.drain import reason, remaining, selects
 from tacker_cir.cluster.kubectl import is_transient, parse_node
 
 
@@ -120,3 +120,40 @@ def test_what_a_drain_has_to_stop():
         pod("etcd", owner="Node", **{"kubernetes.io/config.mirror": "abc"}),
     ]
     assert [p["metadata"]["name"] for p in remaining(pods)] == ["app", "bare", "pending"]
+
+
+BUDGET = {
+    "metadata": {"namespace": "default", "name": "two"},
+    "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}},
+    "status": {"disruptionsAllowed": 0, "desiredHealthy": 2, "currentHealthy": 1},
+}
+GENEROUS = {**BUDGET, "status": {"disruptionsAllowed": 1, "desiredHealthy": 2, "currentHealthy": 3}}
+# kubectl 1.20's own words.
+EVICTING = (
+    'error when evicting pods/"web-0" -n "default" (will retry after 5s): Cannot evict pod as it '
+    "would violate the pod's disruption budget.\n"
+    'error when evicting pods/"web" -n "default" (will retry after 5s): admission webhook "x" '
+    "denied the request\n"
+)
+HELD = "disruption budget default/two needs 2 healthy pods and has 1"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "budgets", "why"),
+    [
+        ({}, [], 'admission webhook "x" denied the request'),
+        ({"name": "other"}, [], "not evicted yet"),
+        ({}, [BUDGET], HELD),
+        ({}, [GENEROUS, BUDGET], HELD),
+        ({"name": "other"}, [GENEROUS], "not evicted yet"),
+        ({"name": "other", "namespace": "elsewhere"}, [BUDGET], "not evicted yet"),
+        ({"name": "other", "labels": {"app": "web2"}}, [BUDGET], "not evicted yet"),
+        ({"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 30}, [BUDGET],
+         "still stopping, grace period 30 s"),
+        ({"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 0,
+          "finalizers": ["a/b"]}, [], "still stopping, grace period 0 s, finalizers a/b"),
+    ],
+)  # fmt: skip
+def test_why_a_pod_stays(metadata, budgets, why):
+    labelled = {"name": "web", "namespace": "default", "labels": {"app": "web"}}
+    assert reason({"metadata": {**labelled, **metadata}}, budgets, EVICTING) == why
