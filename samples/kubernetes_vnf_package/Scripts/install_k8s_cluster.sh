@@ -187,9 +187,7 @@ apt_get() {
 ensure_packages() {
     local wanted=() program
     if [[ -n $(dpkg --audit) ]]; then
-        note "complete an installation of packages that was cut off"
-        with_apt_lock dpkg --force-confdef --force-confold --configure -a
-        apt_get install --fix-broken
+        complete_packages
     fi
     if ! command -v "$runtime_daemon" >/dev/null; then
         wanted+=("$runtime_package" "${RUNTIME_COMPANIONS[@]}")
@@ -212,6 +210,19 @@ ensure_packages() {
     else
         check_programs
     fi
+}
+
+complete_packages() {
+    local halves
+    note "complete an installation of packages that was cut off"
+    # What depends on a package that is half there waits for the next step.
+    with_apt_lock dpkg --force-confdef --force-confold --configure -a || true
+    mapfile -t halves < <(dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' |
+        awk '$1 == "half-installed" { print $2 }')
+    apt_get update
+    # apt takes a package for installed where only its unpacking had begun.
+    apt_get install --no-install-recommends --allow-change-held-packages --fix-broken --reinstall \
+        "${halves[@]}"
 }
 
 has_package() {

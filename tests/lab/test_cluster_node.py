@@ -1,0 +1,456 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The install script on real machines: Docker and containerd, repeated, and cut off anywhere.
+
+No Tacker and no registry here: the images of the control plane are loaded from archives.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import re
+import shlex
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+import pytest
+
+from tacker_cir.cluster import install
+from tacker_cir.cluster.install import Installed, NodeScript
+from tacker_cir.command import Command, Redactor, Secret
+from tacker_cir.exceptions import CommandFailed, HostError
+from tacker_cir.facts import gather
+from tacker_cir.host.files import ensure_files
+from tacker_cir.hostkeys import AcceptAny
+from tacker_cir.login import Credentials
+from tacker_cir.params.k8s_cluster import KubernetesPackages
+from tacker_cir.params.proxy import Proxy
+from tacker_cir.params.reader import AptRepository
+from tacker_cir.render import kubeadm
+from tacker_cir.ssh import Connection, connect
+from tests.lab.conftest import OWN_ADDRESSES
+from tests.lab.kubernetes import archives, release, repository
+from tests.lab.kubernetes.proof import LOAD, SANDBOX_IMAGE
+from tests.lab.machines import MachineLab, base
+from tests.lab.machines.base import GATEWAY
+from tests.lab.machines.host import REPOSITORY, wait_for
+
+SCRIPT = (
+    REPOSITORY / "samples/kubernetes_vnf_package/Scripts/install_k8s_cluster.sh"
+).read_text()  # fmt: skip
+URI = f"http://{GATEWAY}/kubernetes/"
+KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf"
+MARKER = "/etc/kubernetes/tacker-cir-node"
+RUNTIMES = ("docker", "containerd")
+
+
+class OwnSite(KubernetesPackages):
+    """The lab's repository in the place of pkgs.k8s.io, with its key where that has it."""
+
+    default_uri = URI
+
+
+@dataclass
+class Node:
+    """A machine that shall become a node.
+
+    :param packages: where it gets Kubernetes from
+    """
+
+    lab: MachineLab
+    name: str
+    address: str
+    packages: KubernetesPackages
+    runtime: str = "docker"
+    lock_timeout: float = 60
+    connection: Connection | None = None
+
+    def login(self) -> Connection:
+        """Return a new connection; those that a test broke are closed."""
+        if self.connection is not None:
+            self.connection.close()
+        self.connection = connect(
+            self.name,
+            self.address,
+            Credentials("ubuntu", Secret("ubuntu")),
+            AcceptAny(self.name, "a machine of the lab's own"),
+            redactor=Redactor(),
+            wait_timeout=60,
+            connect_timeout=5,
+            auth_timeout=5,
+            command_timeout=60,
+        )
+        return self.connection
+
+    @property
+    def hostname(self) -> str:
+        """Its name in the cluster, which is another than the cloud gave it."""
+        return f"node-{self.address.rpartition('.')[2]}"
+
+    @property
+    def script(self) -> NodeScript:
+        return NodeScript(self.connection, self.runtime, self.lock_timeout)
+
+    def sh(self, script: str) -> str:
+        """Run a script as root past SSH, fail where it does, and return what it printed."""
+        done = self.lab.run(self.name, ["bash", "-euo", "pipefail", "-c", script], check=False)
+        assert done.returncode == 0, f"{self.name}: {script}\n{done.stdout}\n{done.stderr}"
+        return done.stdout.strip()
+
+    def prepare(self, proxy: Proxy | None = None) -> frozenset[str]:
+        """Write the files that the script needs; return those that differed."""
+        self.login()
+        # As the driver does: sudo looks up the name that the script gives the machine.
+        line = f"{self.address} {self.hostname}"
+        self.sh(f"grep -qx '{line}' /etc/hosts || echo '{line}' >>/etc/hosts")
+        facts = gather(self.connection, files=install.PATHS)
+        files = install.desired_files(facts, SCRIPT, self.packages, proxy)
+        return ensure_files(self.connection, facts, files)
+
+    def install(self) -> Installed:
+        return self.script.install(self.packages, self.hostname, timeout=300)
+
+    def load_images(self) -> None:
+        """Load all images of the control plane, and tell containerd which pause there is."""
+        if self.runtime == "containerd":
+            self.sh(SANDBOX_IMAGE)
+        for archive in archives.ensure(self.lab.cache).values():
+            self.sh(f"curl -fsS http://{GATEWAY}/images/{archive.name} | {LOAD[self.runtime]}")
+
+    def ready(self) -> None:
+        """Install and load everything that kubeadm needs."""
+        self.prepare()
+        self.install()
+        self.load_images()
+
+    def kubeadm_node(self) -> kubeadm.KubeadmNode:
+        return kubeadm.KubeadmNode(release.VERSION, self.hostname, self.address, self.runtime)
+
+    def init_file(self) -> str:
+        cluster = kubeadm.KubeadmCluster(
+            endpoint=f"{self.address}:6443",
+            pod_cidr=IPv4Network("10.244.0.0/16"),
+            cluster_cidr=IPv4Network("10.96.0.0/12"),
+            names=(self.address,),
+            limits_connections=False,
+        )
+        return kubeadm.init(self.kubeadm_node(), cluster)
+
+    def join_file(self, master: Node, certificate_key: str | None = None) -> str:
+        words = master.sh("kubeadm token create --print-join-command").split()
+        token, ca_hash = (
+            words[words.index(f"--{name}") + 1]
+            for name in ("token", "discovery-token-ca-cert-hash")
+        )
+        endpoint = f"{master.address}:6443"
+        return kubeadm.join(self.kubeadm_node(), endpoint, token, ca_hash, certificate_key)
+
+    def wait_ready(self, *names: str) -> None:
+        """Wait until nodes are ready, on a master."""
+        self.sh(f"{KUBECTL} wait --for=condition=Ready --timeout=120s {' '.join(names)}")
+
+    def started(self) -> dict[str, str]:
+        """When each service was started."""
+        units = ["docker", "containerd", "kubelet"]
+        shown = self.sh(f"systemctl show --property=Id,ActiveEnterTimestamp {' '.join(units)}")
+        return dict(zip(units, shown.split("\n\n"), strict=True))
+
+    def when(self, condition: str, action: str) -> threading.Thread:
+        """Do something in the machine as soon as a condition holds there."""
+        script = f"until {condition}; do sleep 0.02; done; {action}"
+        argv = ["sh", "-c", script]
+        thread = threading.Thread(target=self.lab.run, args=(self.name, argv, False))
+        thread.start()
+        return thread
+
+
+@pytest.fixture(scope="module")
+def mirror(lab) -> KubernetesPackages:
+    """The lab's Kubernetes, as from a site's mirror."""
+    directory = repository.ensure(lab.cache, base.ensure(lab.cache))
+    lab.serve("kubernetes", directory)
+    lab.serve("images", archives.ensure(lab.cache)[release.ECHO_IMAGE].parent)
+    key = (directory / repository.KEY).read_bytes()
+    return KubernetesPackages(release.VERSION, AptRepository(URI, "/", (), key))
+
+
+@pytest.fixture
+def machine(lab, mirror) -> Iterator[Callable[..., Node]]:
+    """Makes machines: ``machine(runtime) -> Node``; they are gone after the test."""
+    numbers = itertools.count()
+    made: list[Node] = []
+
+    def make(runtime: str = "docker", image: str = "debian-12-k8s") -> Node:
+        number = next(numbers)
+        node = Node(lab, f"own-{number}", OWN_ADDRESSES[number], mirror, runtime)
+        lab.create(node.name, node.address, image)
+        made.append(node)
+        return node
+
+    yield make
+    for node in made:
+        if node.connection is not None:
+            node.connection.close()
+        lab.delete(node.name)
+
+
+def timed(work: Callable[[], object]) -> tuple[object, float]:
+    """Return what a step returned and how many seconds it took."""
+    start = time.monotonic()
+    return work(), time.monotonic() - start
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_every_step_once_and_again(machine, runtime):
+    node = machine(runtime)
+    assert node.prepare()
+    assert node.prepare() == frozenset()
+    steps: dict[str, Callable[[], object]] = {
+        "install": node.install,
+        "pull": lambda: node.script.pull(node.init_file(), timeout=120),
+        "pull for a worker": lambda: node.script.pull(node.init_file(), worker=True, timeout=120),
+        "init": lambda: node.script.init(node.init_file(), timeout=300),
+        "network": lambda: node.script.network(release.POD_NETWORK.read_text(), timeout=120),
+    }
+    for name, step in steps.items():
+        done, seconds = timed(step)
+        if name == "install":
+            assert done == Installed(changed=True, in_container=True)
+            node.load_images()
+        else:
+            # The images are there.
+            assert done is ("pull" not in name), name
+        before = node.started()
+        again, seconds_again = timed(step)
+        assert again in (False, Installed(changed=False, in_container=True)), name
+        assert node.started() == before, name
+        print(f"{runtime}: {name} {seconds:.1f} s, again {seconds_again:.1f} s")
+    node.wait_ready("node", node.hostname)
+    assert node.install() == Installed(changed=False, in_container=True)
+    path = shlex.quote("{.items[*].status.nodeInfo.containerRuntimeVersion}")
+    assert node.sh(f"{KUBECTL} get nodes -o jsonpath={path}").startswith(runtime)
+    # What the machine is now.
+    assert node.sh("hostname; cat /etc/hostname").split() == [node.hostname] * 2
+    assert node.sh("apt-mark showhold").split() == ["kubeadm", "kubectl", "kubelet"]
+    assert node.sh("systemctl is-enabled kubelet " + runtime).split() == ["enabled"] * 2
+    settings = "net.ipv4.ip_forward net.bridge.bridge-nf-call-iptables"
+    assert node.sh(f"sysctl -n {settings}").split() == ["1", "1"]
+    # Leaving takes the traces along, and a node that left can begin again.
+    assert node.script.reset(timeout=120) is True
+    assert node.script.reset(timeout=120) is False
+    assert node.sh("ls /etc/cni/net.d /etc/kubernetes/manifests 2>/dev/null || true").split() == [
+        "/etc/cni/net.d:", "/etc/kubernetes/manifests:"
+    ]  # fmt: skip
+    assert node.sh("ls /sys/class/net").split().count("cni0") == 0
+    assert node.script.init(node.init_file(), timeout=300) is True
+
+
+def test_no_secret_is_printed(machine):
+    """Neither the token nor the key of the certificates, which kubeadm would show."""
+    node = machine()
+    node.ready()
+    command = Command(
+        (install.SCRIPT, "init", "--container-runtime", "docker", "--config", "-"), "init"
+    )
+    result = node.connection.run(command, stdin=node.init_file().encode(), timeout=300)
+    assert result.stdout == '{"step": "init", "changed": true}\n'
+    assert "control-plane has initialized successfully" in result.stderr
+    tokens = node.sh("kubeadm token list -o jsonpath='{.token}{\"\\n\"}'").split()
+    assert tokens
+    for token in tokens:
+        assert token not in result.stderr
+    assert not re.search(r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b|certificate-key [0-9a-f]|^[0-9a-f]{64}$",
+                         result.stderr, re.MULTILINE)  # fmt: skip
+    # What went through the standard input is not left on the disk.
+    assert node.sh("ls -d /run/tacker-cir.* 2>/dev/null || true") == ""
+
+
+def test_power_cut_while_packages_install(machine):
+    node = machine()
+    node.prepare()
+    cut = node.when("[ -e /usr/bin/kubelet ]", "sync; reboot --force --force")
+    with pytest.raises(HostError):
+        node.install()
+    cut.join()
+    node.login()
+    assert node.install().changed is True
+    assert node.install().changed is False
+    node.load_images()
+    assert node.script.init(node.init_file(), timeout=300) is True
+
+
+def test_connection_that_breaks_while_packages_install(machine, caplog):
+    """The first run goes on without us; the second waits for it instead of running beside it."""
+    caplog.set_level(logging.INFO)
+    node = machine("containerd")
+    node.prepare()
+    cut = node.when("pgrep -f '[a]pt-get .*install' >/dev/null", "pkill -f '[s]shd: ubuntu'")
+    with pytest.raises(HostError, match="SSH connection broke"):
+        node.install()
+    cut.join()
+    node.login()
+    node.install()
+    assert node.install().changed is False
+    assert node.sh("dpkg --audit") == ""
+
+
+def test_lock_of_another_program(machine, caplog):
+    caplog.set_level(logging.INFO)
+    node = machine(image="debian-12-late")
+    node.prepare()
+    node.lock_timeout = 2
+    with pytest.raises(HostError, match="at work for 2 seconds.*lock"):
+        node.install()
+    node.lock_timeout = 60
+    assert node.install().changed is True
+    assert "lock" in caplog.text
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "[ -e /etc/kubernetes/pki/ca.key ]",
+        "[ -e /etc/kubernetes/manifests/etcd.yaml ]",
+        "[ -d /var/lib/etcd/member ]",
+    ],
+)
+def test_init_that_was_cut_off_begins_again(machine, runtime, moment):
+    node = machine(runtime)
+    node.ready()
+    cut = node.when(moment, "pkill -KILL -f '[k]ubeadm init'")
+    with pytest.raises(CommandFailed):
+        node.script.init(node.init_file(), timeout=300)
+    cut.join()
+    assert node.script.init(node.init_file(), timeout=300) is True
+    assert node.script.init(node.init_file(), timeout=300) is False
+    assert node.sh(f"{KUBECTL} get nodes -o name") == f"node/{node.hostname}"
+
+
+def test_join_and_a_join_that_was_cut_off(machine):
+    master, worker = machine(), machine()
+    preparing = threading.Thread(target=worker.ready)
+    preparing.start()
+    master.ready()
+    master.script.init(master.init_file(), timeout=300)
+    master.script.network(release.POD_NETWORK.read_text(), timeout=120)
+    preparing.join()
+    config = worker.join_file(master)
+    # Cut when the cluster has the node, and only the script's mark is missing.
+    cut = worker.when("[ -e /etc/kubernetes/kubelet.conf ]", "pkill -KILL -f '[k]ubeadm join'")
+    with pytest.raises(CommandFailed):
+        worker.script.join(config, timeout=300)
+    cut.join()
+    wait_for(lambda: worker.hostname in master.sh(f"{KUBECTL} get nodes"), "the node", 60)
+    done, seconds = timed(lambda: worker.script.join(config, timeout=300))
+    print(f"join after a cut: {seconds:.1f} s")
+    assert done is True
+    assert worker.script.join(config, timeout=300) is False
+    master.wait_ready("node", "--all")
+    # A cluster with several nodes is not taken for a half-done one.
+    master.sh(f"rm {MARKER}")
+    with pytest.raises(CommandFailed, match="control plane of a cluster that was not made by"):
+        master.script.init(master.init_file(), timeout=300)
+    master.wait_ready("node", "--all")
+    with pytest.raises(CommandFailed, match="member of a cluster that another machine began"):
+        worker.script.init(worker.init_file(), timeout=300)
+
+
+def test_control_plane_that_joins_and_is_cut_off(machine):
+    """etcd's new member is taken out again, so that the cluster keeps its quorum."""
+    first, second = machine("containerd"), machine("containerd")
+    preparing = threading.Thread(target=second.ready)
+    preparing.start()
+    first.ready()
+    first.script.init(first.init_file(), timeout=300)
+    first.script.network(release.POD_NETWORK.read_text(), timeout=120)
+    preparing.join()
+    key = first.sh("kubeadm init phase upload-certs --upload-certs | tail -n 1")
+    config = second.join_file(first, key)
+    cut = second.when("[ -d /var/lib/etcd/member ]", "pkill -KILL -f '[k]ubeadm join'")
+    with pytest.raises(CommandFailed):
+        second.script.join(config, timeout=300)
+    cut.join()
+    done, seconds = timed(lambda: second.script.join(config, timeout=300))
+    print(f"join of a master after a cut: {seconds:.1f} s")
+    assert done is True
+    etcdctl = (
+        f"{KUBECTL} -n kube-system exec etcd-{first.hostname} -- etcdctl "
+        "--cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/peer.crt "
+        "--key /etc/kubernetes/pki/etcd/peer.key --endpoints https://127.0.0.1:2379"
+    )
+    members = first.sh(f"{etcdctl} member list").splitlines()
+    assert len(members) == 2 and all(", started," in line for line in members)
+
+
+def test_programs_of_the_image(machine):
+    node = machine()
+    node.prepare()
+    node.install()
+    node.packages = KubernetesPackages(release.VERSION, in_image=True)
+    assert node.prepare() == {install.SOURCE.path, install.SOURCE.armored_key}
+    node.sh("apt-mark unhold kubelet kubeadm kubectl; rm -rf /var/lib/apt/lists")
+    assert node.install() == Installed(changed=False, in_container=True)
+    node.packages = KubernetesPackages("1.20.3", in_image=True)
+    with pytest.raises(CommandFailed, match=r"image has kubelet v1\.20\.2, not v1\.20\.3"):
+        node.install()
+    bare = machine()
+    bare.packages = node.packages
+    bare.prepare()
+    with pytest.raises(CommandFailed, match="image has no kubelet"):
+        bare.install()
+
+
+def test_key_of_the_repository_is_fetched_through_the_proxy(machine, lab, proxy_url):
+    """As with pkgs.k8s.io: the key is beside the repository, and apt's proxy leads there."""
+    node = machine()
+    node.packages = OwnSite(release.VERSION)
+    node.prepare(Proxy(Secret(proxy_url), None, ""))
+    assert node.install().changed is True
+    assert node.sh("stat -c %a /etc/apt/keyrings/tacker-cir-kubernetes.asc") == "644"
+    assert f"GET {URI}Release.key" in "\n".join(lab.proxy_log())
+    assert node.install().changed is False
+
+
+def test_version_that_the_repository_does_not_have(machine):
+    node = machine()
+    node.packages = KubernetesPackages("1.20.15", node.packages.mirror)
+    node.prepare()
+    with pytest.raises(CommandFailed, match=r"no kubelet 1\.20\.15; they have: 1\.20\.2-1"):
+        node.install()
+
+
+def test_swap_is_taken_out_of_fstab(machine):
+    """Swap itself cannot be turned on in a machine that is a container of its host."""
+    node = machine()
+    node.prepare()
+    lines = "/swap.img\\tnone\\tswap\\tsw\\t0\\t0\\n/dev/vdb1 /data ext4 noauto 0 2\\n"
+    node.sh(f"printf '{lines}' >/etc/fstab")
+    node.install()
+    assert node.sh("cat /etc/fstab").splitlines() == [
+        "#/swap.img\tnone\tswap\tsw\t0\t0", "/dev/vdb1 /data ext4 noauto 0 2"
+    ]  # fmt: skip
+    assert node.install().changed is False
+
+
+def test_cloud_init_keeps_its_hands_off(machine):
+    """cloud-init's directory of settings, as an image of a cloud has it; the program is not there."""
+    node = machine()
+    node.prepare()
+    node.sh("mkdir -p /etc/cloud/cloud.cfg.d")
+    node.install()
+    settings = node.sh("cat /etc/cloud/cloud.cfg.d/99-tacker-cir-kubernetes.cfg")
+    assert settings == "preserve_hostname: true\nmanage_etc_hosts: false"
+
+
+def test_upgraded_member_keeps_its_version(machine):
+    """An operator may upgrade a cluster with kubeadm: an installed node is not taken back."""
+    node = machine()
+    node.prepare()
+    node.install()
+    node.sh(f"echo join >{MARKER}")
+    node.packages = KubernetesPackages("1.20.15", node.packages.mirror)
+    assert node.install() == Installed(changed=False, in_container=True)
