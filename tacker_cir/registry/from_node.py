@@ -12,14 +12,17 @@ import http.client
 import io
 import ssl
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import paramiko
 
 from tacker_cir.command import Command, Secret
 from tacker_cir.ssh import Connection
+
+T = TypeVar("T")
 
 BLOCK = 64 * 1024
 #: Of an answer's body no more is read.
@@ -29,12 +32,15 @@ KEEP_BODY = 64 * 1024
 #: Seconds that a connection may take as a whole; the node ends what is older.
 LIFETIME = 60
 
+# Ends when either side does. Where the registry takes no more, its last words are waited for.
 _RELAY = r"""
-exec 3<>"/dev/tcp/$1/$2" || exit 1
+exec 3<>"/dev/tcp/$1/$2" 4<&0 || exit 1
 printf +
+cat <&4 >&3 2>/dev/null &
 cat <&3 &
-trap 'kill $!' EXIT
-cat >&3
+answers=$!
+wait -n || wait "$answers"
+kill $(jobs -p) 2>/dev/null
 """
 # What getaddrinfo(3) says, as gai_strerror(3) has it in the C locale.
 _NOT_RESOLVED = (
@@ -165,18 +171,51 @@ def get(
     client = http.client.HTTPConnection(host, port)
     if tls is not None:
         client.default_port = http.client.HTTPS_PORT
-    client.sock = channel if tls is None else _Tls(channel, tls, host)  # type: ignore[assignment]
+    client.sock = _Stream(channel) if tls is None else _Tls(channel, tls, host)  # type: ignore[assignment]
     client.request("GET", path, headers=dict(headers))
     answer = client.getresponse()
     received = {name.lower(): value for name, value in answer.getheaders()}
     return Answer(answer.status, received, answer.read(KEEP_BODY).decode("utf-8", "replace"))
 
 
-class _Tls(io.RawIOBase):
-    """TLS over a channel, with what http.client asks of a socket."""
+class _Stream:
+    """A channel with what http.client asks of a socket."""
+
+    def __init__(self, channel: paramiko.Channel):
+        self._channel = channel
+
+    def sendall(self, data: bytes) -> None:
+        self._channel.sendall(data)
+
+    def receive(self, size: int) -> bytes:
+        """Return what came, empty at the end."""
+        return self._channel.recv(size)
+
+    def makefile(self, *_mode: object, **_options: object) -> io.BufferedReader:
+        return io.BufferedReader(_Reader(self))
+
+    def close(self) -> None:
+        """Leave the channel open: http.client closes before it reads an answer's body."""
+
+
+class _Reader(io.RawIOBase):
+    def __init__(self, stream: _Stream):
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.receive(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class _Tls(_Stream):
+    """TLS over a channel."""
 
     def __init__(self, channel: paramiko.Channel, context: ssl.SSLContext, host: str):
-        self._channel = channel
+        super().__init__(channel)
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_hostname=host)
         self._step(self._tls.do_handshake)
@@ -184,22 +223,17 @@ class _Tls(io.RawIOBase):
     def sendall(self, data: bytes) -> None:
         self._step(lambda: self._tls.write(data))
 
-    def makefile(self, *_mode: object, **_options: object) -> io.BufferedReader:
-        return io.BufferedReader(self)
+    def receive(self, size: int) -> bytes:
+        try:
+            return self._step(lambda: self._tls.read(size))
+        except ssl.SSLZeroReturnError:
+            return b""
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
-        data = self._step(lambda: self._tls.read(len(buffer)))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def _step(self, operation):  # type: ignore[no-untyped-def]
+    def _step(self, operation: Callable[[], T]) -> T:
         """Do one operation, carrying bytes in and out until it is done."""
         while True:
             try:
-                done = operation()
+                return operation()
             except ssl.SSLWantReadError:
                 self._flush()
                 received = self._channel.recv(BLOCK)
@@ -207,13 +241,9 @@ class _Tls(io.RawIOBase):
                     self._in.write(received)
                 else:
                     self._in.write_eof()
-                continue
-            except ssl.SSLZeroReturnError:
-                return b""
             finally:
                 # Also what tells the peer why we end it.
                 self._flush()
-            return done
 
     def _flush(self) -> None:
         if self._out.pending:

@@ -93,12 +93,13 @@ def verify_access(
             what = f"pulled {registry.test_image}" if registry.test_image else "reached it"
             LOG.info("%s: registry %s: %s", connection.node, registry.server, what)
     if faults:
-        servers = ", ".join(registry.server for registry, _ in faults)
+        causes = [f"{registry.server}: {fault}" for registry, fault in faults]
+        remedies = [fault.remedy for _, fault in faults]
         raise HostError(
             connection.node,
-            f"use registry {servers}",
-            "; ".join(f"{registry.server}: {fault}" for registry, fault in faults),
-            "; ".join(dict.fromkeys(fault.remedy for _, fault in faults)),
+            "use the private registries",
+            "; ".join(causes),
+            "; ".join(dict.fromkeys(remedies)),
         )
 
 
@@ -203,7 +204,8 @@ class _Visit:
         except ssl.SSLCertVerificationError as error:
             raise self._distrust(host, error) from None
         except ssl.SSLError as error:
-            if self._speaks_http(host, port):
+            # Who sends an alert speaks TLS.
+            if "ALERT" not in (error.reason or "") and self._speaks_http(host, port):
                 raise Fault(
                     "HTTP on HTTPS",
                     "it speaks plain HTTP, not HTTPS",
@@ -271,7 +273,8 @@ class _Visit:
 
     def _tls_failure(self, error: ssl.SSLError) -> Fault:
         reason = (error.reason or str(error)).replace("_", " ").lower()
-        if "alert" in reason and "certificate" in reason:
+        # Alerts of RFC 8446, section 6.2; servers before TLS 1.3 only say "handshake failure".
+        if "alert" in reason and re.search("certificate|unknown ca|handshake failure", reason):
             if self._registry.client_certificate:
                 return Fault(
                     "TLS",
@@ -374,7 +377,9 @@ def _pull(
             "pull", f"{image} was not pulled in {timeout:.0f} seconds", "try a smaller test_image"
         ) from None
     except CommandFailed as error:
-        said = " ".join(error.stderr.split())[-500:]
+        # containerd's client logs each of its attempts beside its error.
+        lines = [line for line in error.stderr.splitlines() if not line.startswith("time=")]
+        said = " ".join(" ".join(lines).split())[-500:] or error.stderr[-500:]
         for pattern, kind, remedy in _PULL_FAULTS:
             if re.search(pattern, said, re.IGNORECASE):
                 raise Fault(kind, f"test_image {image}: {said}", remedy) from None

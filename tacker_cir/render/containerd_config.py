@@ -62,13 +62,10 @@ def merge(
     """
     document = _parse(text, major)
     before = deepcopy(document)
-    document["disabled_plugins"] = [
-        plugin
-        for plugin in document.get("disabled_plugins", [])
-        if plugin not in ("cri", _CRI, _IMAGES, _RUNTIME)
-    ]
-    if not document["disabled_plugins"] and not before.get("disabled_plugins"):
-        del document["disabled_plugins"]
+    disabled = document.get("disabled_plugins", [])
+    enabled = [plugin for plugin in disabled if plugin not in ("cri", _CRI, _IMAGES, _RUNTIME)]
+    if enabled != disabled:
+        document["disabled_plugins"] = enabled
     images, runtime = _sections(document)
     if sandbox_image is not None:
         if images is runtime:

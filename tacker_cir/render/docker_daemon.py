@@ -34,8 +34,9 @@ def merge(
     :param text: the file as it is, None where there is none
     :param previous: the entries of the file that are ours
     :param wanted: the entries that shall be there
-    :return: the file as it shall be (None: still no file), and the entries of it that are ours, which are
-        ``previous`` the next time. An entry that somebody else put there does not become ours
+    :return: the file as it shall be (None: still no file), and the entries of it that are ours,
+        which are ``previous`` the next time. An entry that somebody else put there does not become
+        ours
     :raises ValueError: the file is not what Docker reads
     """
     document = _parse(text)

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node's access to registries: which files, what of them is ours, what is left in the end."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from tacker_cir.command import Secret
+from tacker_cir.exceptions import HostError
+from tacker_cir.facts import Facts
+from tacker_cir.host.runtime import DOCKER_DAEMON
+from tacker_cir.params.registry_connection import HostsEntry, RegistryConnection
+from tacker_cir.registry import connection as access
+from tacker_cir.registry.connection import Owned, is_loaded, plan
+from tacker_cir.render.containerd_config import tomllib
+from tacker_cir.render.docker_daemon import Registries
+
+NODE = "master1 (10.0.0.5)"
+PLAIN = RegistryConnection("10.0.0.2:5000", https=False)
+LOGIN = RegistryConnection(
+    "10.0.0.20:5000", https=False, username="user01", password=Secret("p w'd$é")
+)
+PRIVATE_CA = RegistryConnection(
+    "registry.example.com",
+    https=True,
+    ca="CA 1\n",
+    hosts=HostsEntry("10.0.0.3", ("registry.example.com", "registry")),
+)
+MUTUAL = RegistryConnection(
+    "mutual.example.com:5000",
+    https=True,
+    ca="CA 2\n",
+    client_certificate="CERTIFICATE\n",
+    client_key=Secret("KEY\n"),
+)
+MIRROR = RegistryConnection("10.0.0.4:5000", https=False, mirror_of="docker.io")
+ALL = (PLAIN, LOGIN, PRIVATE_CA, MUTUAL, MIRROR)
+HOSTS_FILE = b"127.0.0.1 localhost\n10.0.0.30 registry.example.org\n"
+
+
+def node(**contents: bytes) -> Facts:
+    facts = Facts()
+    facts.note_file(access.HOSTS, HOSTS_FILE, 0o644)
+    for path, content in contents.items():
+        facts.note_file(path, content, 0o644)
+    return facts
+
+
+def apply(facts: Facts, registries, runtime="containerd", node_lines=()) -> dict[str, int]:
+    """Do what a plan says to the facts, and return the files that change with their modes."""
+    wanted = plan(NODE, facts, registries, runtime, node_lines)
+    state = wanted.after.dump()
+    changed = {}
+    files = [*wanted.files]
+    files.append(access.ManagedFile(access.STATE, state.encode() if state else None, 0o600))
+    for file in files:
+        if not file.is_current(facts):
+            facts.note_file(file.path, file.content, file.mode)
+            changed[file.path] = file.mode
+    return changed
+
+
+CONTAINERD = {
+    "/etc/containerd/certs.d/10.0.0.2:5000/hosts.toml": 0o644,
+    "/etc/containerd/certs.d/10.0.0.20:5000/hosts.toml": 0o600,
+    "/etc/containerd/certs.d/10.0.0.4:5000/hosts.toml": 0o644,
+    "/etc/containerd/certs.d/docker.io/hosts.toml": 0o644,
+    "/etc/containerd/certs.d/mutual.example.com:5000/ca.crt": 0o644,
+    "/etc/containerd/certs.d/mutual.example.com:5000/client.cert": 0o644,
+    "/etc/containerd/certs.d/mutual.example.com:5000/client.key": 0o600,
+    "/etc/containerd/certs.d/mutual.example.com:5000/hosts.toml": 0o644,
+    "/etc/containerd/certs.d/registry.example.com/ca.crt": 0o644,
+    "/etc/containerd/certs.d/registry.example.com/hosts.toml": 0o644,
+    "/etc/hosts": 0o644,
+    "/var/lib/kubelet/config.json": 0o600,
+    "/var/lib/tacker-cir/registries.json": 0o600,
+}
+DOCKER = {
+    "/etc/docker/certs.d/mutual.example.com:5000/ca.crt": 0o644,
+    "/etc/docker/certs.d/mutual.example.com:5000/client.cert": 0o644,
+    "/etc/docker/certs.d/mutual.example.com:5000/client.key": 0o600,
+    "/etc/docker/certs.d/registry.example.com/ca.crt": 0o644,
+    "/etc/docker/daemon.json": 0o644,
+    "/etc/hosts": 0o644,
+    "/root/.docker/config.json": 0o600,
+    "/var/lib/kubelet/config.json": 0o600,
+    "/var/lib/tacker-cir/registries.json": 0o600,
+}
+
+
+@pytest.mark.parametrize(("runtime", "files"), [("containerd", CONTAINERD), ("docker", DOCKER)])
+def test_all_files_twice_and_removed(runtime, files):
+    facts = node()
+    assert apply(facts, ALL, runtime, ("10.0.0.5 master1",)) == files
+    assert apply(facts, ALL, runtime, ("10.0.0.5 master1",)) == {}
+    apply(facts, [], runtime)
+    left = {access.HOSTS: HOSTS_FILE}
+    if runtime == "docker":
+        left[DOCKER_DAEMON] = facts.contents[DOCKER_DAEMON]
+        assert not any(json.loads(left[DOCKER_DAEMON]).values())
+    assert facts.contents == left
+
+
+def test_one_block_with_the_lines_of_nodes_and_registries():
+    facts = node()
+    apply(facts, ALL, node_lines=("10.0.0.5 master1", "10.0.0.50 worker1"))
+    added = facts.text(access.HOSTS).removeprefix(HOSTS_FILE.decode()).splitlines()
+    assert added[1:-1] == [
+        "10.0.0.5 master1",
+        "10.0.0.50 worker1",
+        "10.0.0.3 registry.example.com registry",
+    ]
+    apply(facts, ALL[:2], node_lines=("10.0.0.5 master1",))
+    added = facts.text(access.HOSTS).removeprefix(HOSTS_FILE.decode()).splitlines()
+    assert added[1:-1] == ["10.0.0.5 master1"]
+
+
+def test_one_registry_less():
+    facts = node()
+    apply(facts, ALL)
+    others = [r for r in ALL if r is not MUTUAL]
+    gone = [path for path in CONTAINERD if "mutual" in path]
+    assert set(apply(facts, others)) == {*gone, access.STATE}
+    assert not any(path in facts.files for path in gone)
+
+
+def test_a_login_less_is_a_login_less():
+    facts = node()
+    apply(facts, ALL, "docker")
+    apply(facts, [replace(LOGIN, username=None, password=None)], "docker")
+    assert access.DOCKER_LOGINS not in facts.files and access.KUBELET_LOGINS not in facts.files
+
+
+def test_what_others_have_stays():
+    other = b'{"auths": {"other.example.com": {"auth": "bzpw"}}}'
+    facts = node(
+        **{
+            access.KUBELET_LOGINS: other,
+            DOCKER_DAEMON: b'{"insecure-registries": ["10.0.0.2:5000"]}',
+            "/etc/docker/certs.d/other/ca.crt": b"theirs",
+        }
+    )
+    apply(facts, ALL, "docker")
+    apply(facts, [], "docker")
+    assert json.loads(facts.text(access.KUBELET_LOGINS)) == json.loads(other)
+    assert json.loads(facts.text(DOCKER_DAEMON))["insecure-registries"] == ["10.0.0.2:5000"]
+    assert "/etc/docker/certs.d/other/ca.crt" in facts.files
+
+
+def test_a_file_of_logins_becomes_roots_alone():
+    facts = node(**{access.KUBELET_LOGINS: b'{"auths": {"other.example.com": {"auth": "bzpw"}}}'})
+    assert apply(facts, [PLAIN]).get(access.KUBELET_LOGINS) is None
+    assert apply(facts, ALL)[access.KUBELET_LOGINS] == 0o600
+
+
+def test_a_login_counts_for_whatever_pulls():
+    facts = node()
+    apply(facts, [LOGIN])
+    read = tomllib.loads(facts.text("/etc/containerd/certs.d/10.0.0.20:5000/hosts.toml"))
+    auth = json.loads(facts.text(access.KUBELET_LOGINS))["auths"]["10.0.0.20:5000"]["auth"]
+    assert read["header"]["Authorization"] == f"Basic {auth}"
+
+
+def test_docker_hub_takes_no_login_in_a_header():
+    facts = node()
+    apply(facts, [replace(LOGIN, server="docker.io", https=True)])
+    read = tomllib.loads(facts.text("/etc/containerd/certs.d/docker.io/hosts.toml"))
+    assert read == {"server": "https://registry-1.docker.io", "host": {}}
+    assert "https://index.docker.io/v1/" in facts.text(access.KUBELET_LOGINS)
+
+
+@pytest.mark.parametrize(
+    ("fallback", "server"),
+    [(True, "https://registry-1.docker.io"), (False, "http://10.0.0.6:5000")],
+)
+def test_mirrors(fallback, server):
+    second = replace(MIRROR, server="10.0.0.6:5000")
+    facts = node()
+    apply(facts, [replace(r, mirror_fallback=fallback) for r in (MIRROR, second)])
+    read = tomllib.loads(facts.text("/etc/containerd/certs.d/docker.io/hosts.toml"))
+    assert read["server"] == server
+    assert list(read["host"]) == ["http://10.0.0.4:5000", "http://10.0.0.6:5000"][: 1 + fallback]
+
+
+def test_a_mirror_of_a_registry_that_is_configured_itself():
+    mirror = replace(MIRROR, mirror_of=PRIVATE_CA.server)
+    facts = node()
+    apply(facts, [PRIVATE_CA, mirror])
+    top = f"/etc/containerd/certs.d/{PRIVATE_CA.server}"
+    read = tomllib.loads(facts.text(f"{top}/hosts.toml"))
+    assert (read["server"], read["ca"]) == (PRIVATE_CA.url, f"{top}/ca.crt")
+    assert list(read["host"]) == [MIRROR.url]
+
+
+def test_a_cut_leaves_nothing_unknown():
+    facts = node()
+    apply(facts, ALL, "docker")
+    before = Owned.parse(facts.text(access.STATE))
+    wanted = plan(NODE, facts, [PLAIN], "docker")
+    # What is written first, and stays if everything after it is cut off.
+    facts.note_file(access.STATE, (wanted.before | wanted.after).dump().encode(), 0o600)
+    assert plan(NODE, facts, [PLAIN], "docker").before == before
+    assert wanted.gone == Registries(("10.0.0.20:5000", "10.0.0.4:5000"), (MIRROR.url,))
+    apply(facts, [], "docker")
+    assert set(facts.contents) == {access.HOSTS, DOCKER_DAEMON}
+
+
+def test_owned_as_text():
+    owned = Owned(("/a",), Registries(("b",), ("c",)), ("d",), ("e",))
+    assert Owned.parse(owned.dump()) == owned
+    assert Owned().dump() is None and Owned.parse(None) == Owned()
+    assert owned | Owned(("/x", "/a")) == replace(owned, files=("/a", "/x"))
+
+
+@pytest.mark.parametrize("path", [access.STATE, DOCKER_DAEMON, access.KUBELET_LOGINS])
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff"])
+def test_files_that_cannot_be_completed_are_named(path, content):
+    with pytest.raises(HostError) as caught:
+        apply(node(**{path: content}), ALL, "docker")
+    assert path in str(caught.value) and NODE in str(caught.value)
+
+
+# `docker info` of Docker 20.10, shortened.
+INFO = {
+    "InsecureRegistryCIDRs": ["127.0.0.0/8"],
+    "IndexConfigs": {
+        "10.0.0.2:5000": {"Name": "10.0.0.2:5000", "Mirrors": [], "Secure": False},
+        "docker.io": {"Name": "docker.io", "Mirrors": ["http://10.0.0.4:5000/"], "Secure": True},
+    },
+    "Mirrors": ["http://10.0.0.4:5000/"],
+}
+HERE = Registries(("10.0.0.2:5000",), ("http://10.0.0.4:5000",))
+
+
+@pytest.mark.parametrize(
+    ("info", "here", "gone", "loaded"),
+    [
+        (INFO, HERE, Registries(), True),
+        (INFO, Registries(), Registries(), True),
+        (INFO, Registries(), HERE, False),
+        (INFO, Registries(("10.0.0.20:5000",)), Registries(), False),
+        (INFO, HERE, Registries(("10.0.0.20:5000",)), True),
+        (INFO, Registries(mirrors=("http://10.0.0.40:5000",)), Registries(), False),
+        (INFO, Registries(HERE.insecure), Registries(mirrors=HERE.mirrors), False),
+        ({}, Registries(), HERE, True),
+        (None, HERE, Registries(), False),
+    ],
+)
+def test_what_docker_has_taken_over(info, here, gone, loaded):
+    assert is_loaded(info, here, gone) is loaded
