@@ -6,6 +6,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -14,10 +15,13 @@ from heatclient import exc as heat_exc
 from keystoneauth1 import exceptions as keystone_exc
 from keystoneauth1 import session as keystone_session
 from keystoneauth1.identity import v3
+from oslo_log import log as logging
 
 from tacker_cir.exceptions import InventoryError
 from tacker_cir.hostkeys import parse_public_key
 from tacker_cir.params.schema import did_you_mean
+
+LOG = logging.getLogger(__name__)
 
 #: Deeper than any VNF's stacks nest (top, group, member); Heat cuts it to its own limit.
 NESTED_DEPTH = 10
@@ -78,24 +82,10 @@ class Heat:
     """
 
     def __init__(self, access_info: Mapping[str, Any]):
-        verify = str(access_info.get("cert_verify", True)).lower() not in ("false", "0", "no")
-        names = (
-            "auth_url",
-            "username",
-            "password",
-            "project_name",
-            "project_id",
-            "user_domain_name",
-            "user_domain_id",
-            "project_domain_name",
-            "project_domain_id",
-        )
-        auth = v3.Password(**{n: access_info[n] for n in names if access_info.get(n)})
-        session = keystone_session.Session(auth=auth, verify=verify, timeout=REQUEST_TIMEOUT)
         self._client = heat_client.Client(
             "1",
-            session=session,
-            region_name=access_info.get("region") or access_info.get("region_name"),
+            session=_session(access_info),
+            region_name=_region(access_info),
             interface="public",
             service_type="orchestration",
         )
@@ -136,6 +126,31 @@ class Heat:
                         f"output {HOST_KEYS_OUTPUT} of stack {stack_id}: {error}; expected lines "
                         "like 'ssh-ed25519 AAAA...'"
                     ) from None
+        return []
+
+
+def read_subnets(access_info: Mapping[str, Any], network: str) -> list[IPv4Network | IPv6Network]:
+    """Return the subnets of a network of Neutron ("List subnets" of its API v2.0).
+
+    :param access_info: as for :class:`Heat`
+    :param network: its id
+    :return: none where the VIM has no Neutron, or it does not tell
+    """
+    session = _session(access_info)
+    try:
+        endpoint = session.get_endpoint(
+            service_type="network", interface="public", region_name=_region(access_info)
+        )
+        if endpoint is None:
+            return []
+        # The catalog of some clouds has the version in it.
+        base = endpoint.rstrip("/").removesuffix("/v2.0")
+        answer = session.get(
+            f"{base}/v2.0/subnets", params={"network_id": network, "fields": "cidr"}
+        )
+        return [ipaddress.ip_network(subnet["cidr"]) for subnet in answer.json()["subnets"]]
+    except (keystone_exc.ClientException, ValueError, TypeError, KeyError) as error:
+        LOG.info("the subnets of network %s are not known: %s", network, type(error).__name__)
         return []
 
 
@@ -296,6 +311,27 @@ def _server_id(port: Resource, siblings: Iterable[Resource]) -> str | None:
 def _only_server(siblings: Iterable[Resource]) -> str | None:
     servers = [r for r in siblings if r.type == _SERVER]
     return servers[0].physical_id if len(servers) == 1 else None
+
+
+def _session(access_info: Mapping[str, Any]) -> keystone_session.Session:
+    verify = str(access_info.get("cert_verify", True)).lower() not in ("false", "0", "no")
+    names = (
+        "auth_url",
+        "username",
+        "password",
+        "project_name",
+        "project_id",
+        "user_domain_name",
+        "user_domain_id",
+        "project_domain_name",
+        "project_domain_id",
+    )
+    auth = v3.Password(**{n: access_info[n] for n in names if access_info.get(n)})
+    return keystone_session.Session(auth=auth, verify=verify, timeout=REQUEST_TIMEOUT)
+
+
+def _region(access_info: Mapping[str, Any]) -> str | None:
+    return access_info.get("region") or access_info.get("region_name")
 
 
 def _resource(item: Mapping[str, Any]) -> Resource:

@@ -106,3 +106,9 @@ def metadata(vnf_instance: Any) -> Mapping[str, str]:
     """Return the VNF instance's metadata, which ``PATCH vnf_instances/{id}`` changes; Tacker keeps
     text only."""
     return vnf_instance.vnf_metadata or {}
+
+
+def networks(request: Any) -> list[str]:
+    """Return the ids of the networks that an InstantiateVnfRequest connects the VMs to."""
+    links = [*(request.ext_virtual_links or ()), *(request.ext_managed_virtual_links or ())]
+    return list(dict.fromkeys(link.resource_id for link in links if link.resource_id))

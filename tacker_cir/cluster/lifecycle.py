@@ -32,7 +32,7 @@ from tacker_cir.exceptions import (
     OperationNotSupported,
     TackerCirError,
 )
-from tacker_cir.inventory import Heat
+from tacker_cir.inventory import Heat, read_subnets
 from tacker_cir.params import k8s_cluster
 from tacker_cir.params.k8s_cluster import ClusterParams
 from tacker_cir.params.registry_connection import RegistryConnection
@@ -63,8 +63,10 @@ def check(context: Any, vnf_instance: Any, request: Any) -> ClusterParams:
 
 
 def check_new(context: Any, vnf_instance: Any, request: Any) -> ClusterParams:
-    """:func:`check`, and that the name for the cluster's VIM is free.
+    """:func:`check`, and what only Tacker and the VIM can tell: that the name for the cluster's VIM
+    is free, and that the nodes' networks are none of the cluster's own.
 
+    :param request: InstantiateVnfRequest
     :raises InvalidRequest: with every fault found
     """
     faults: list[Fault] = []
@@ -78,6 +80,10 @@ def check_new(context: Any, vnf_instance: Any, request: Any) -> ClusterParams:
     if vim.is_taken():
         problem = f"another VIM is named {vim.name!r}; expected a name that is not taken"
         faults.append(Fault(f"{k8s_cluster.PATH}.vim_name", problem))
+    if params:
+        access_info = tacker_bridge.vim_access_info(context, vnf_instance)
+        for network in tacker_bridge.networks(request):
+            faults += params.overlaps(network, read_subnets(access_info, network))
     if faults or params is None:
         raise InvalidRequest(faults)
     return params

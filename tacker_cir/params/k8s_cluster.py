@@ -9,16 +9,16 @@ Beyond them: what users need today (``kubernetes_version``, ``package_repository
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import combinations
 from typing import Any
 
 import yaml
 
 from tacker_cir.command import Secret
-from tacker_cir.exceptions import InvalidRequest
+from tacker_cir.exceptions import Fault, InvalidRequest
 from tacker_cir.login import Credentials
 from tacker_cir.package import VnfPackage, YamlLoader
 from tacker_cir.params import registry_metadata, schema
@@ -128,6 +128,23 @@ class ClusterParams:
         for registry in self.registries:
             found += registry.secrets
         return tuple(dict.fromkeys(found))
+
+    def overlaps(self, name: str, subnets: Iterable[IPv4Network | IPv6Network]) -> list[Fault]:
+        """Return the faults of the cluster's networks that the nodes' network overlaps.
+
+        :param name: of the nodes' network
+        :param subnets: of that network
+        """
+        own = {_POD_CIDR: self.pod_cidr, _CLUSTER_CIDR: self.cluster_cidr}
+        return [
+            Fault(
+                schema.join(PATH, *keys),
+                f"{network} overlaps subnet {subnet} of the nodes' network {name}",
+            )
+            for subnet in subnets
+            for keys, network in own.items()
+            if network.version == subnet.version and network.overlaps(subnet)
+        ]
 
 
 def parse(

@@ -6,6 +6,7 @@ Heat, Tacker's database and the machines are played by recorders: what they do i
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from types import SimpleNamespace
 
 import pytest
@@ -163,6 +164,36 @@ def test_a_taken_vim_name_is_told_beside_the_other_faults(vnf_instance, done, pa
     path = f"additionalParams.{KEY}"
     assert "another VIM is named 'kubernetes_vim'" in problems[f"{path}.vim_name"]
     assert {f"{path}.master_node", f"{path}.script_path", f"{path}.worker_node"} <= set(problems)
+
+
+def test_networks_of_the_nodes_must_not_be_the_clusters_own(vnf_instance, done, monkeypatch):
+    subnets = {
+        "net-1": ["192.168.7.0/24", "2001:db8::/64"],
+        "net-2": ["10.100.0.0/16"],
+        "net-3": [],
+    }
+    monkeypatch.setattr(lifecycle, "check", lambda *_args: PARAMS)
+    monkeypatch.setattr("tacker_cir.tacker_bridge.vim_access_info", lambda *_args: {})
+    monkeypatch.setattr(
+        lifecycle, "read_subnets", lambda _info, network: map(ip_network, subnets[network])
+    )
+    request = SimpleNamespace(
+        additional_params={},
+        ext_virtual_links=[SimpleNamespace(resource_id=name) for name in ("net-1", "net-2")],
+        ext_managed_virtual_links=[
+            SimpleNamespace(resource_id=name) for name in ("net-3", "net-1")
+        ],
+    )
+    with pytest.raises(InvalidRequest) as caught:
+        lifecycle.check_new(None, vnf_instance, request)
+    assert [str(fault) for fault in caught.value.faults] == [
+        f"additionalParams.{KEY}.master_node.cluster_cidr: 10.96.0.0/12 overlaps subnet "
+        "10.100.0.0/16 of the nodes' network net-2",
+        f"additionalParams.{KEY}.master_node.pod_cidr: 192.168.0.0/16 overlaps subnet "
+        "192.168.7.0/24 of the nodes' network net-1",
+    ]
+    request.ext_virtual_links = request.ext_managed_virtual_links = None
+    assert lifecycle.check_new(None, vnf_instance, request) is PARAMS
 
 
 @pytest.mark.parametrize("hook", ["heal_end", "scale_end", "modify_information_end"])

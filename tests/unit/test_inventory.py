@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tacker_cir.exceptions import InventoryError
-from tacker_cir.inventory import Heat, Node, _resource, find_nodes
+from tacker_cir.inventory import Heat, Node, _resource, find_nodes, read_subnets
 
 ROOT = "0f5ae6d8-6f0a-4a5b-9a73-2c8a0c5a1d10"
 NESTED = "7c1d2a55-95a8-4d4f-8a04-0a2d5d6f3b21"
@@ -132,7 +132,7 @@ def test_what_is_no_machine(resources, cp_name, problem):
 
 
 class OpenStack:
-    """Stand-in for Keystone and Heat: plays recorded answers and keeps what it was asked.
+    """Stand-in for Keystone, Heat and Neutron: plays recorded answers and keeps what it was asked.
 
     The lab asks the real ones.
     """
@@ -142,6 +142,8 @@ class OpenStack:
         self.outputs: list[dict[str, Any]] = []
         self.requests: list[str] = []
         self.failure: int | None = None
+        self.network_path: str | None = ""
+        self.subnets: list[dict[str, Any]] = []
         stand_in = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -160,6 +162,8 @@ class OpenStack:
                 base = f"/v1/4f1e/stacks/{ROOT}"
                 if stand_in.failure:
                     self.answer(stand_in.failure, {"error": {"message": "broken"}, "code": 0})
+                elif self.path.startswith("/v2.0/subnets"):
+                    self.answer(200, {"subnets": stand_in.subnets})
                 elif self.path.startswith(base):
                     # Heat sends who knows only a stack's id to the address with its name.
                     rest = self.path.removeprefix(base)
@@ -194,7 +198,10 @@ class OpenStack:
             return {"id": region, "url": f"{url}/v1/4f1e", **names}
 
         endpoints = [endpoint(self.url, "RegionOne"), endpoint("http://192.0.2.1", "RegionTwo")]
-        catalog = {"type": "orchestration", "id": "h", "name": "heat", "endpoints": endpoints}
+        catalog = [{"type": "orchestration", "id": "h", "name": "heat", "endpoints": endpoints}]
+        if self.network_path is not None:
+            neutron = endpoint(self.url, "RegionOne") | {"url": self.url + self.network_path}
+            catalog += [{"type": "network", "id": "n", "name": "neutron", "endpoints": [neutron]}]
         return {
             "token": {
                 "methods": ["password"],
@@ -203,7 +210,7 @@ class OpenStack:
                 "user": {"id": "u", "name": "nfv_user", "domain": {"id": "default", "name": "D"}},
                 "project": {"id": "4f1e", "name": "nfv", "domain": {"id": "default", "name": "D"}},
                 "roles": [],
-                "catalog": [catalog],
+                "catalog": catalog,
             }
         }
 
@@ -276,6 +283,26 @@ def test_no_cloud_at_all(openstack):
     info = openstack.access_info(auth_url="http://127.0.0.1:1/v3")
     with pytest.raises(InventoryError, match="Heat does not list the resources"):
         Heat(info).resources(ROOT)
+
+
+@pytest.mark.parametrize("path", ["", "/", "/v2.0", "/v2.0/"])
+def test_the_subnets_of_a_network(openstack, path):
+    openstack.network_path = path
+    openstack.subnets = [{"cidr": "198.51.100.0/24"}, {"cidr": "2001:db8::/64"}]
+    found = read_subnets(openstack.access_info(), "net-1")
+    assert [str(subnet) for subnet in found] == ["198.51.100.0/24", "2001:db8::/64"]
+    assert openstack.requests[-1] == "GET /v2.0/subnets?network_id=net-1&fields=cidr"
+
+
+def test_subnets_that_nobody_tells(openstack):
+    openstack.network_path = None
+    assert read_subnets(openstack.access_info(), "net-1") == []
+    openstack.network_path = ""
+    assert read_subnets(openstack.access_info(), "net-1") == []
+    openstack.failure = 403
+    assert read_subnets(openstack.access_info(), "net-1") == []
+    openstack.failure, openstack.subnets = None, [{"cidr": "nonsense"}]
+    assert read_subnets(openstack.access_info(), "net-1") == []
 
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
