@@ -69,7 +69,8 @@ class Vnf:
         self.tacker: Tacker = stand.cloud.tacker()
         self.package = self.tacker.onboard(csar)
         vnfd_id = self.tacker.package(self.package)["vnfdId"]
-        self.id = self.tacker.create_instance(vnfd_id, f"{name}-{vnfd_id[:8]}")
+        self.name = f"{name}-{vnfd_id[:8]}"
+        self.id = self.tacker.create_instance(vnfd_id, self.name)
 
     def heal(self, vnfc_ids: list[str] | None = None) -> dict[str, Any]:
         """Heal VNFCs, or the whole VNF, and return the operation."""
@@ -98,17 +99,15 @@ class Vnf:
 
     def servers(self) -> list[Server]:
         """The servers of the VNF's stack that have a machine, in no order."""
-        found = []
-        for record in self._stand.cloud.servers():
-            # Tacker gives the stack a name with the instance's id in it.
-            if self.id in record["root_stack"]:
-                state = self._stand.lab.state(record["machine"])
-                if "address" in state:
-                    address = str(state["address"])
-                    found.append(
-                        Server(record["id"], record["resource"], record["machine"], address)
-                    )
-        return found
+        # With a base HOT Tacker calls the stack after the instance's id, else after its name.
+        stacks = (f"vnflcm_{self.id}", self.name)
+        records = [s for s in self._stand.cloud.servers() if s["root_stack"] in stacks]
+        states = {s["id"]: self._stand.lab.state(s["machine"]) for s in records}
+        return [
+            Server(s["id"], s["resource"], s["machine"], str(states[s["id"]]["address"]))
+            for s in records
+            if "address" in states[s["id"]]
+        ]
 
     def discard(self) -> None:
         """Remove the instance and its package, whatever state it is in."""
