@@ -134,7 +134,7 @@ def vim_credentials(vim: str) -> dict[str, str]:
     login.pop("auth_type")
     session = keystone_session.Session(v3.Password(**login))
     url = f"{settings.KEYS_URL}/v1/secrets/{stored['secret_uuid']}/payload"
-    key = session.get(url, headers={"Accept": "text/plain, application/octet-stream"}).content
+    key = session.get(url, headers={"Accept": "application/octet-stream"}).content
     names = ("bearer_token", "ssl_ca_cert")
     return {n: Fernet(key).decrypt(stored[n]).decode() for n in names if stored.get(n)}
 
