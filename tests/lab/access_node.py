@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lab machine with a container runtime, driven as the cluster's driver drives a node."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tacker_cir.command import Command, Redactor, Secret
+from tacker_cir.facts import Facts, gather
+from tacker_cir.host import runtime as host_runtime
+from tacker_cir.hostkeys import AcceptAny
+from tacker_cir.login import Credentials
+from tacker_cir.params.registry_connection import RegistryConnection
+from tacker_cir.registry import connection as access
+from tacker_cir.registry.verify import verify_access
+from tacker_cir.ssh import Connection, connect
+from tests.lab import newer_packages
+from tests.lab.machines import MachineLab
+from tests.lab.machines.base import GATEWAY
+
+#: Deadlines that suit a lab: a fault shows soon.
+SERVICE_TIMEOUT, REGISTRY_TIMEOUT, PULL_TIMEOUT = 60, 2, 60
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A container runtime of a certain age.
+
+    :param name: as tests are named
+    :param kind: ``docker`` or ``containerd``
+    :param suite: Debian's suite whose packages it is of; "" for the machine's own
+    """
+
+    name: str
+    kind: str
+    suite: str = ""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        return ("containerd", "docker.io") if self.kind == "docker" else ("containerd",)
+
+
+RUNTIMES = (
+    Runtime("docker-20.10", "docker"),
+    Runtime("docker-26.1", "docker", newer_packages.TRIXIE),
+    Runtime("containerd-1.6", "containerd"),
+    Runtime("containerd-1.7", "containerd", newer_packages.TRIXIE),
+    Runtime("containerd-2.1", "containerd", newer_packages.FORKY),
+)
+
+_INSTALL = """
+set -e
+apt-get -q update
+for deb; do
+  case $deb in http*) curl -fsS "$deb" -o "/root/${deb##*/}"; deb=/root/${deb##*/} ;; esac
+  debs="$debs $deb"
+done
+apt-get -qy install --no-install-recommends $debs
+"""
+_IMAGES = {
+    "docker": "docker image prune --all --force; docker images --quiet",
+    "containerd": "ctr -n k8s.io images rm --sync $(ctr -n k8s.io images ls -q); "
+    "ctr -n k8s.io images ls -q",
+}
+
+
+class AccessNode:
+    """A node.
+
+    :param lab: where its machine is made
+    """
+
+    def __init__(self, lab: MachineLab, name: str, address: str, runtime: Runtime):
+        self._lab, self.name, self._address, self.runtime = lab, name, address, runtime
+        self.connection: Connection | None = None
+
+    def connect(self) -> Connection:
+        """Open a connection of its own to the machine."""
+        return connect(
+            f"{self.name} ({self._address})",
+            self._address,
+            Credentials("ubuntu", Secret("ubuntu")),
+            AcceptAny(self.name, "a machine of the lab's own"),
+            redactor=Redactor(),
+            wait_timeout=60,
+            connect_timeout=5,
+            auth_timeout=5,
+            command_timeout=120,
+        )
+
+    def install(self) -> None:
+        """Install the runtime's packages, those of a newer suite from the lab's server."""
+        packages: Sequence[str] = self.runtime.packages
+        if self.runtime.suite:
+            found = newer_packages.ensure(self._lab.cache, self.runtime.suite, packages)
+            served = f"{self.runtime.suite}-{self.runtime.kind}"
+            self._lab.serve(served, found)
+            packages = [f"http://{GATEWAY}/{served}/{deb.name}" for deb in found.iterdir()]
+        self.run(_INSTALL, *packages)
+
+    def run(self, script: str, *arguments: str) -> str:
+        """Run a shell script as root over SSH and return what it prints."""
+        assert self.connection is not None
+        command = Command.script("run a test's script", script, *arguments)
+        return self.connection.run(command, timeout=300).stdout
+
+    def facts(self) -> Facts:
+        """Ask for all that a node's steps must know, in one command."""
+        assert self.connection is not None
+        return gather(
+            self.connection,
+            files=(*host_runtime.PATHS, *access.FILES),
+            contents=(*host_runtime.CONTENTS, *access.CONTENTS),
+            trees=access.TREES,
+        )
+
+    def ensure_runtime(self, **options: Any) -> bool:
+        """Set the runtime up."""
+        assert self.connection is not None
+        return host_runtime.ensure_runtime(
+            self.connection,
+            self.facts(),
+            runtime=self.runtime.kind,
+            service_timeout=SERVICE_TIMEOUT,
+            **options,
+        )
+
+    def ensure(
+        self,
+        *registries: RegistryConnection,
+        node_lines: Sequence[str] = (),
+        connection: Connection | None = None,
+    ) -> list[str]:
+        """Give it access to exactly these registries.
+
+        :param connection: to use in place of its own
+        """
+        used = connection or self.connection
+        assert used is not None
+        return access.ensure_access(
+            used,
+            self.facts(),
+            registries,
+            runtime=self.runtime.kind,
+            node_lines=node_lines,
+            service_timeout=SERVICE_TIMEOUT,
+        )
+
+    def verify(self, *registries: RegistryConnection) -> None:
+        """Prove that it can use them, images that it has already left out of account."""
+        assert self.connection is not None
+        self.forget_images()
+        verify_access(
+            self.connection,
+            registries,
+            runtime=self.runtime.kind,
+            timeout=REGISTRY_TIMEOUT,
+            pull_timeout=PULL_TIMEOUT,
+        )
+
+    def forget_images(self) -> None:
+        """Remove all images, so that a pull is one."""
+        self.run(_IMAGES[self.runtime.kind] + " || :")
+
+    def started(self) -> str:
+        """Return when its daemon was started."""
+        return self.run("systemctl show --property ActiveEnterTimestamp $1", self.runtime.kind)
+
+    def files(self) -> str:
+        """Return every file of ours and of registries, with mode, owner and checksum."""
+        return self.run(
+            "find /etc/docker /etc/containerd /root/.docker /var/lib/kubelet /var/lib/tacker-cir "
+            "/etc/hosts -type f -exec stat -c '%n %a %U' {} + -exec sha256sum {} + 2>/dev/null"
+            " | sort || :"
+        )
+
+
+@contextlib.contextmanager
+def node(lab: MachineLab, name: str, address: str, runtime: Runtime) -> Iterator[AccessNode]:
+    """Make a node with an installed runtime; it is gone after the block."""
+    made = AccessNode(lab, name, address, runtime)
+    try:
+        lab.create(name, address)
+        with made.connect() as connection:
+            made.connection = connection
+            made.install()
+            yield made
+    finally:
+        lab.delete(name)
