@@ -187,6 +187,19 @@ class ClusterVnf(Vnf):
         assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}{done.stdout}"
         return done.stdout
 
+    def apply(self, manifest: str) -> None:
+        """Apply YAML or JSON documents.
+
+        :raises AssertionError: they are refused, with the reason
+        """
+        script = 'printf %s "$1" | "$0" --kubeconfig /etc/kubernetes/admin.conf apply -f -'
+        done = self._run(self.masters()[0], "sh", "-c", script, KUBECTL[0], manifest)
+        assert done.returncode == 0, done.stderr
+
+    def modify(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Modify the VNF instance's information and return the operation."""
+        return self.tacker.wait(self.tacker.modify(self.id, body), SECONDS)
+
     def get(self, *words: str) -> dict[str, Any]:
         """Return an object, or a list of them, as ``kubectl get`` shows it."""
         return json.loads(self.kubectl("get", "--output=json", *words))

@@ -54,10 +54,19 @@ class LabRegistry:
     :param lab: the lab in whose network it listens
     :param directory: of its own
     :param port: at the lab's end of the bridge
+    :param program: what its image runs; None for an image that cannot be run
     """
 
-    def __init__(self, lab: MachineLab, directory: Path, port: int, kind: Kind):
+    def __init__(
+        self,
+        lab: MachineLab,
+        directory: Path,
+        port: int,
+        kind: Kind,
+        program: Path | None = None,
+    ):
         self._lab, self._directory, self._port, self._kind = lab, directory, port, kind
+        self._program = program
         self._process: subprocess.Popen[bytes] | None = None
         self.address = f"{GATEWAY}:{port}"
         #: Repository and tag of its only image.
@@ -67,7 +76,14 @@ class LabRegistry:
         """Put its image into its storage."""
         self._directory.mkdir(parents=True)
         archive = self._directory / "image.tar"
-        images.write_random_image(archive, self.image, IMAGE_SIZE, seed=self.image)
+        if self._program is None:
+            images.write_random_image(archive, self.image, IMAGE_SIZE, seed=self.image)
+        else:
+            files = {
+                "/program": images.Entry(self._program, 0o755),
+                "/where": images.Entry(self.address.encode()),
+            }
+            images.write_image(archive, self.image, files, {"Entrypoint": ["/program"]})
         self.start(Kind())
         mirror.push(archive, self.image, self._lab.netns, self.address)
         self.stop()
@@ -145,14 +161,17 @@ class LabRegistry:
 
 @contextmanager
 def serving(
-    lab: MachineLab, directory: Path, kinds: dict[int, Kind]
+    lab: MachineLab, directory: Path, kinds: dict[int, Kind], program: Path | None = None
 ) -> Iterator[list[LabRegistry]]:
     """Serve registries while the block runs.
 
     :param directory: for their data, which are removed in the end
     :param kinds: by port
+    :param program: what their images run; None for images that cannot be run
     """
-    made = [LabRegistry(lab, directory / str(port), port, kind) for port, kind in kinds.items()]
+    made = [
+        LabRegistry(lab, directory / str(port), port, kind, program) for port, kind in kinds.items()
+    ]
     try:
         for registry in made:
             registry.fill()

@@ -150,6 +150,19 @@ class Tacker:
         """Begin to terminate; the id of the operation is returned."""
         return self._operate(instance, "terminate", body)
 
+    def modify(self, instance: str, body: Json) -> str:
+        """Begin to modify an instance's information; the id of the operation is returned."""
+        before = {operation["id"] for operation in self.operations(instance)}
+        self._request("PATCH", f"{INSTANCES}/{instance}", body)
+        # The answer does not name the operation, which the conductor makes later.
+        deadline = time.monotonic() + RESUME_SECONDS
+        while time.monotonic() < deadline:
+            for operation in self.operations(instance):
+                if operation["id"] not in before:
+                    return operation["id"]
+            time.sleep(POLL_SECONDS)
+        raise TackerError(f"no operation of PATCH {INSTANCES}/{instance}")
+
     # --- operations
 
     def operation(self, operation: str) -> Json:

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a cluster's users would look at: pods that run, on which nodes, from which registries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from tests.lab.cluster_vnf import ClusterVnf
+from tests.lab.machines.host import wait_for
+
+POD_SECONDS = 120
+#: Seconds between two looks: each is a process of kubectl.
+EVERY = 2
+_FIRST_PORT = 8081
+
+
+def pods(cluster: ClusterVnf, selector: str) -> list[dict[str, Any]]:
+    """Return the pods that live."""
+    found = cluster.get("pods", "--selector", selector)["items"]
+    return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    conditions = pod["status"].get("conditions") or ()
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def run_everywhere(cluster: ClusterVnf, images: Sequence[str]) -> None:
+    """Run a pod of all images on every node, pulled anew, without imagePullSecrets.
+
+    Pods of different nodes reach each other. All is gone afterwards.
+
+    :raises AssertionError: a pod does not run; with what the kubelet says
+    """
+    containers = [
+        {
+            "name": f"image-{number}",
+            "image": image,
+            # Whatever the node has, it must ask the registry, with its login.
+            "imagePullPolicy": "Always",
+            "args": ["serve", f":{_FIRST_PORT + number}"],
+        }
+        for number, image in enumerate(images)
+    ]
+    manifest = {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "everywhere"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "everywhere"}},
+            "template": {
+                "metadata": {"labels": {"app": "everywhere"}},
+                "spec": {
+                    "containers": containers,
+                    "tolerations": [{"operator": "Exists"}],
+                    "terminationGracePeriodSeconds": 1,
+                },
+            },
+        },
+    }
+    cluster.apply(json.dumps(manifest))
+    nodes = set(cluster.nodes())
+
+    def running() -> list[dict[str, Any]]:
+        found = [pod for pod in pods(cluster, "app=everywhere") if is_ready(pod)]
+        return found if {pod["spec"]["nodeName"] for pod in found} == nodes else []
+
+    try:
+        found = wait_for(running, "pods on every node", POD_SECONDS, EVERY)
+    except Exception:
+        events = cluster.kubectl("get", "events", "--field-selector=type=Warning")
+        raise AssertionError(f"pods of {list(images)} do not run everywhere:\n{events}") from None
+    first = found[0]["metadata"]["name"]
+    for pod in found[1:]:
+        url = f"http://{pod['status']['podIP']}:{_FIRST_PORT}/x"
+        answer = cluster.kubectl("exec", first, "-c", "image-0", "--", "/echo", "get", url)
+        assert answer.startswith(pod["metadata"]["name"]), answer
+    cluster.kubectl("delete", "daemonset", "everywhere", "--wait=true")
+    wait_for(
+        lambda: not cluster.get("pods", "--selector", "app=everywhere")["items"],
+        "the pods to be gone",
+        POD_SECONDS,
+        EVERY,
+    )
+
+
+def deploy(cluster: ClusterVnf, name: str, image: str, replicas: int) -> None:
+    """Run replicas that something starts again elsewhere, with a volume of type emptyDir, and wait
+    for them."""
+    manifest = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {
+                    "topologySpreadConstraints": [
+                        {
+                            "maxSkew": 1,
+                            "topologyKey": "kubernetes.io/hostname",
+                            "whenUnsatisfiable": "ScheduleAnyway",
+                            "labelSelector": {"matchLabels": {"app": name}},
+                        }
+                    ],
+                    "terminationGracePeriodSeconds": 1,
+                    "volumes": [{"name": "scratch", "emptyDir": {}}],
+                    "containers": [
+                        {
+                            "name": "echo",
+                            "image": image,
+                            "args": ["serve", ":8080"],
+                            "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
+                        }
+                    ],
+                },
+            },
+        },
+    }
+    cluster.apply(json.dumps(manifest))
+    wait_running(cluster, name, replicas)
+
+
+def wait_running(cluster: ClusterVnf, name: str, replicas: int) -> set[str]:
+    """Wait until all replicas run, and return the names of their nodes."""
+
+    def running() -> list[dict[str, Any]]:
+        found = pods(cluster, f"app={name}")
+        return found if len(found) == replicas and all(map(is_ready, found)) else []
+
+    found = wait_for(running, f"pods of {name}", POD_SECONDS, EVERY)
+    return {pod["spec"]["nodeName"] for pod in found}

@@ -1,0 +1,513 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cluster VNFs through Tacker's API, as a user sees them: their whole life, on both runtimes.
+
+The tests of one cluster follow each other, in the order of this file.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.certificates import Authority
+from tests.lab import registries
+from tests.lab.cluster_checks import deploy, run_everywhere, wait_running
+from tests.lab.cluster_vnf import ClusterVnf, build_csar
+from tests.lab.driving import registry_status
+from tests.lab.kubernetes import programs
+from tests.lab.kubernetes_site import KubernetesSite
+from tests.lab.machines import images
+from tests.lab.machines.base import GATEWAY
+from tests.lab.machines.host import wait_for
+from tests.lab.registries import PASSWORD, USER, Kind, LabRegistry
+from tests.lab.registry_vnf import RegistryVnf
+from tests.lab.registry_vnf import build_csar as build_registry_csar
+from tests.lab.stand import CloudStand
+from tests.lab.vnf import Server
+
+#: As long as a DNS label may be, so that directories and files named after it are long as well.
+LONG_NAME = f"{'r' * 63}.example.com"
+HTTP, HTTP_LOGIN, HTTPS, HTTPS_LOGIN, MUTUAL = range(5101, 5106)
+
+
+def completed(operation: dict[str, Any]) -> None:
+    assert operation["operationState"] == "COMPLETED", operation.get("error")
+
+
+def refused(operation: dict[str, Any]) -> str:
+    """Return the ProblemDetails' text of an operation that failed."""
+    assert operation["operationState"] == "FAILED_TEMP"
+    return operation["error"]["detail"]
+
+
+@dataclass
+class Site:
+    """Where the clusters of this module live.
+
+    :param kubernetes: packages, and the registry VNF that the control plane's images are in
+    :param registries: further ones, by port; each has an image that exists only there
+    :param entries: private_registry_connection_info for all of them
+    :param files: for the VNF package, by path in it
+    """
+
+    stand: CloudStand
+    kubernetes: KubernetesSite
+    registries: dict[int, LabRegistry]
+    entries: list[dict[str, Any]]
+    files: dict[str, Path]
+    made: list[ClusterVnf] = field(default_factory=list)
+
+    def cluster(self, directory: Path) -> ClusterVnf:
+        """Make a VNF instance of a package of its own."""
+        directory.mkdir(exist_ok=True)
+        files = {**self.kubernetes.files(directory), **self.files}
+        self.made.append(ClusterVnf(self.stand, build_csar(directory, files)))
+        return self.made[-1]
+
+    def parameters(self, runtime: str, entries: list[dict[str, Any]] | None = None) -> Any:
+        """Return parameters that connect a cluster with these registries, by default all."""
+        own = self.kubernetes.parameters(runtime)
+        own["private_registry_connection_info"] += self.entries if entries is None else entries
+        return own
+
+    @property
+    def images(self) -> list[str]:
+        """An image of each registry, as a pod names it."""
+        servers = [entry["server"] for entry in self.entries]
+        only = [f"{s}/{r.image}" for s, r in zip(servers, self.registries.values(), strict=True)]
+        return [self.kubernetes.echo_image, *only]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Iterator[Site]:
+    stand = CloudStand()
+    directory = tmp_path_factory.mktemp("site")
+    registry = _registry_vnf(stand, directory)
+    kubernetes = KubernetesSite(stand.lab, f"{registry.server().address}:5000")
+    kubernetes.open()
+    # Two CAs whose files have the same name.
+    first, second, clients = (Authority(name) for name in ("first", "second", "clients"))
+    certificate, key = clients.issue("node", client=True)
+    files = {}
+    for name, text in {
+        "Files/registries/first/ca.crt": first.pem,
+        "Files/registries/second/ca.crt": second.pem,
+        "Files/registries/client.crt": certificate,
+        "Files/registries/client.key": key,
+    }.items():
+        files[name] = directory / name.replace("/", "-")
+        files[name].write_text(text)
+    kinds = {
+        HTTP: Kind(),
+        HTTP_LOGIN: Kind(password=PASSWORD),
+        HTTPS: Kind(first),
+        HTTPS_LOGIN: Kind(second, names=(LONG_NAME,), password=PASSWORD),
+        MUTUAL: Kind(first, clients=clients),
+    }
+    login = {"username": USER, "password": PASSWORD}
+    entries = [
+        {"connection_type": "0", "server": f"{GATEWAY}:{HTTP}"},
+        {"connection_type": "0", "server": f"{GATEWAY}:{HTTP_LOGIN}", **login},
+        {
+            "connection_type": "1",
+            "server": f"{GATEWAY}:{HTTPS}",
+            "certificate_path": "Files/registries/first/ca.crt",
+        },
+        {
+            "connection_type": "1",
+            "server": f"{LONG_NAME}:{HTTPS_LOGIN}",
+            "certificate_path": "Files/registries/second/ca.crt",
+            "hosts_string": f"{GATEWAY} {LONG_NAME}",
+            **login,
+        },
+        {
+            "connection_type": "1",
+            "server": f"{GATEWAY}:{MUTUAL}",
+            "certificate_path": "Files/registries/first/ca.crt",
+            "client_certificate_path": "Files/registries/client.crt",
+            "client_key_path": "Files/registries/client.key",
+        },
+    ]
+    program = programs.ensure(stand.lab.cache) / "echo"
+    with registries.serving(stand.lab, directory / "data", kinds, program) as made:
+        for entry, served in zip(entries, made, strict=True):
+            entry["test_image"] = served.image
+        by_port = dict(zip(kinds, made, strict=True))
+        found = Site(stand, kubernetes, by_port, entries, files)
+        yield found
+        for cluster in found.made:
+            cluster.discard()
+    registry.discard()
+
+
+def _registry_vnf(stand: CloudStand, directory: Path) -> RegistryVnf:
+    """Instantiate the registry VNF of this project."""
+    archive = directory / "private_registry.tar"
+    archive.write_bytes(images.registry_image().read_bytes())
+    csar = build_registry_csar(directory, guest="debian-12", image=archive)
+    registry = RegistryVnf(stand, csar)
+    completed(registry.instantiate())
+    assert registry_status(registry.server().address) == 200
+    return registry
+
+
+def run(site: Site, server: Server, script: str) -> str:
+    """Return what a shell script prints inside a VM."""
+    return site.stand.lab.run(server.machine, ["sh", "-c", script]).stdout
+
+
+def driver_log(site: Site) -> str:
+    """What this package's code wrote into the conductor's log (debug is on)."""
+    log = site.stand.cloud.logs["tacker-conductor"].read_text(errors="replace")
+    return "\n".join(line for line in log.splitlines() if " tacker_cir" in line)
+
+
+def hosts_block(site: Site, server: Server) -> list[str]:
+    """The lines of /etc/hosts that are ours."""
+    return run(site, server, "sed -n '/^# BEGIN tacker_cir/,/^# END/p' /etc/hosts").splitlines()
+
+
+def started(site: Site, servers: list[Server], unit: str) -> list[str]:
+    """When a unit was started, on each server."""
+    return [run(site, s, f"systemctl show -p ActiveEnterTimestamp {unit}") for s in servers]
+
+
+def restarts(cluster: ClusterVnf) -> dict[str, int]:
+    """How often each pod of the cluster was restarted."""
+    return {
+        f"{pod['metadata']['name']} {pod['metadata']['uid']}": sum(
+            status["restartCount"] for status in pod["status"].get("containerStatuses") or ()
+        )
+        for pod in cluster.get("pods", "--all-namespaces")["items"]
+    }
+
+
+class TestSimpleClusterOnDocker:
+    """Flavour simple: one master, two workers."""
+
+    @pytest.fixture(scope="class")
+    def cluster(self, site, tmp_path_factory) -> ClusterVnf:
+        return site.cluster(tmp_path_factory.mktemp("docker"))
+
+    def test_instantiate(self, site, cluster):
+        completed(cluster.instantiate(site.parameters("docker")))
+        assert list(cluster.nodes().values()) == [True] * 3
+        assert {cluster.node_of(s) for s in cluster.workers()} == {
+            f"worker-{s.address.replace('.', '-')}" for s in cluster.workers()
+        }
+        # The answer of the API server with the credentials that Tacker keeps.
+        assert cluster.vim().node_names() == set(cluster.nodes())
+        run_everywhere(cluster, site.images)
+
+    def test_secrets_are_nowhere_to_be_read(self, site, cluster):
+        log = driver_log(site)
+        assert PASSWORD not in log and cluster.vim().token not in log
+        for server in cluster.servers():
+            # Nobody but root reads a file with the login, whatever it is encoded in.
+            found = run(
+                site,
+                server,
+                "for file in $(find /etc /var/lib /root /tmp /run -xdev -type f -size -200k "
+                "-perm /o=r 2>/dev/null); do grep -lF -e user01 -- $file; done 2>/dev/null || :",
+            )
+            assert found == "", server
+
+    def test_a_second_run_changes_nothing(self, site, cluster):
+        servers = cluster.servers()
+        before = started(site, servers, "docker"), started(site, servers, "kubelet")
+        pods = restarts(cluster)
+        completed(cluster.modify({"vnfInstanceDescription": "a cluster"}))
+        assert (started(site, servers, "docker"), started(site, servers, "kubelet")) == before
+        assert restarts(cluster) == pods
+
+    @pytest.mark.parametrize("steps", [1, 2])
+    def test_scale_out(self, site, cluster, steps):
+        before = {server.id for server in cluster.workers()}
+        completed(cluster.scale("out", steps))
+        new = [server for server in cluster.workers() if server.id not in before]
+        assert len(new) == steps
+        assert all(cluster.nodes()[cluster.node_of(server)] for server in new)
+        lines = {f"{s.address} {cluster.node_of(s)}" for s in cluster.servers()}
+        for server in cluster.servers():
+            assert lines <= set(hosts_block(site, server))
+        run_everywhere(cluster, site.images)
+
+    def test_scale_in_moves_what_runs_there(self, site, cluster):
+        before = {server.id: server for server in cluster.workers()}
+        image = site.kubernetes.echo_image
+        deploy(cluster, "movable", image, replicas=len(before))
+        assert wait_running(cluster, "movable", len(before)) == {
+            cluster.node_of(server) for server in before.values()
+        }
+        completed(cluster.scale("in", 2))
+        after = {server.id for server in cluster.workers()}
+        gone = [server for number, server in before.items() if number not in after]
+        assert len(gone) == 2 and len(cluster.nodes()) == 1 + len(after)
+        assert wait_running(cluster, "movable", len(before)) <= set(cluster.nodes())
+        for server in cluster.servers():
+            addresses = {line.split()[0] for line in hosts_block(site, server)}
+            assert addresses.isdisjoint(server.address for server in gone)
+        cluster.kubectl("delete", "deployment", "movable")
+
+    def test_heal_a_worker(self, site, cluster):
+        old = cluster.workers()[0]
+        site.stand.lab.run(old.machine, ["systemctl", "stop", "kubelet"])
+        completed(cluster.heal([cluster.vnfc_of(old)]))
+        (new,) = (s for s in cluster.workers() if s.address == old.address)
+        assert new.id != old.id and cluster.nodes()[cluster.node_of(new)]
+        run_everywhere(cluster, site.images)
+
+    def test_healing_the_only_master_is_refused(self, site, cluster):
+        (master,) = cluster.masters()
+        operation = cluster.heal([cluster.vnfc_of(master)])
+        assert "the only master" in refused(operation)
+        assert "heal the entire VNF" in refused(operation)
+        cluster.tacker.fail(operation["id"])
+        assert cluster.masters() == [master] and all(cluster.nodes().values())
+
+    def test_a_password_is_rotated_without_a_restart(self, site, cluster):
+        servers = cluster.servers()
+        pods, dockers = restarts(cluster), started(site, servers, "docker")
+        rotated = "another 'one' $1"
+        entries = [
+            {**entry, "password": rotated} if "password" in entry else entry
+            for entry in site.parameters("docker")["private_registry_connection_info"]
+        ]
+        metadata = {}
+        for number, entry in enumerate(entries, 1):
+            key = "private_registry_connection_info" + (f"_{number}" if number > 1 else "")
+            metadata[key] = json.dumps([entry])
+        protected = [site.registries[port] for port in (HTTP_LOGIN, HTTPS_LOGIN)]
+        for registry in protected:
+            registry.set_password(rotated)
+        try:
+            completed(cluster.modify({"metadata": metadata}))
+            run_everywhere(cluster, site.images)
+            assert started(site, servers, "docker") == dockers
+            assert restarts(cluster) == pods
+        finally:
+            for registry in protected:
+                registry.set_password(PASSWORD)
+        completed(cluster.modify({"metadata": dict.fromkeys(metadata)}))
+        run_everywhere(cluster, site.images)
+
+    def test_a_registry_that_is_no_longer_wanted_leaves_nothing(self, site, cluster):
+        kept = site.kubernetes.parameters()["private_registry_connection_info"]
+        metadata = {"private_registry_connection_info": json.dumps(kept)}
+        completed(cluster.modify({"metadata": metadata}))
+        for server in cluster.servers():
+            assert run(site, server, "ls /etc/docker/certs.d 2>/dev/null || :") == ""
+            left = run(
+                site,
+                server,
+                "cat /etc/hosts /etc/docker/daemon.json /root/.docker/config.json "
+                "/var/lib/kubelet/config.json 2>/dev/null || :",
+            )
+            assert LONG_NAME not in left and f"{GATEWAY}:{HTTP}" not in left
+            assert kept[0]["server"] in left
+        completed(cluster.modify({"metadata": dict.fromkeys(metadata)}))
+
+    def test_heal_everything(self, site, cluster):
+        before = cluster.vim()
+        completed(cluster.heal())
+        after = cluster.vim()
+        assert after.id != before.id and after.name == before.name and after.token != before.token
+        assert after.node_names() == set(cluster.nodes()) and all(cluster.nodes().values())
+        run_everywhere(cluster, site.images)
+
+    def test_terminate(self, site, cluster):
+        vim = cluster.vim()
+        completed(cluster.terminate())
+        assert vim.id not in {found["id"] for found in cluster.tacker.vims()}
+        assert cluster.servers() == []
+        assert not (site.stand.cloud.dir / "tacker_cir" / "host_keys" / cluster.id).exists()
+
+
+class TestComplexClusterOnContainerd:
+    """Flavour complex: three masters behind a virtual address, here with one worker."""
+
+    @pytest.fixture(scope="class")
+    def cluster(self, site, tmp_path_factory) -> ClusterVnf:
+        return site.cluster(tmp_path_factory.mktemp("containerd"))
+
+    def test_instantiate(self, site, cluster):
+        parameters = site.parameters("containerd")
+        completed(cluster.instantiate(parameters, flavour="complex", level="one_worker"))
+        assert len(cluster.masters()) == 3
+        assert list(cluster.nodes().values()) == [True] * 4
+        url = cluster.vim().url
+        assert url.endswith(":16443")
+        assert all(master.address not in url for master in cluster.masters())
+        assert cluster.vim().node_names() == set(cluster.nodes())
+        assert etcd_members(cluster) == {m.address for m in cluster.masters()}
+        run_everywhere(cluster, site.images)
+
+    def test_heal_the_master_with_the_virtual_address(self, site, cluster):
+        vim = cluster.vim()
+        address = vim.url.removeprefix("https://").partition(":")[0]
+        holders = [
+            master
+            for master in cluster.masters()
+            if f" {address}/" in run(site, master, "ip -4 -o address show")
+        ]
+        (old,) = holders
+        before = {m.address: started(site, [m], "haproxy") for m in cluster.masters() if m != old}
+        completed(cluster.heal([cluster.vnfc_of(old)]))
+        new = next(m for m in cluster.masters() if m.address == old.address)
+        assert new.id != old.id
+        assert list(cluster.nodes().values()) == [True] * 4
+        assert etcd_members(cluster) == {m.address for m in cluster.masters()}
+        assert vim == cluster.vim() and vim.node_names() == set(cluster.nodes())
+        for master in cluster.masters():
+            config = run(site, master, "cat /etc/haproxy/haproxy.cfg")
+            assert all(f" {m.address}:6443" in config for m in cluster.masters())
+            if master != new:
+                assert started(site, [master], "haproxy") == before[master.address]
+        run_everywhere(cluster, site.images)
+
+    def test_a_lost_majority_is_not_made_worse(self, site, cluster):
+        first, second, _ = cluster.masters()
+        for master in (first, second):
+            site.stand.lab.run(master.machine, ["systemctl", "stop", "kubelet", "containerd"])
+            run(site, master, "pkill -KILL etcd || :")
+        operation = cluster.heal([cluster.vnfc_of(first)])
+        detail = refused(operation)
+        cluster.tacker.fail(operation["id"])
+        for master in (first, second):
+            site.stand.lab.run(master.machine, ["systemctl", "start", "containerd", "kubelet"])
+        assert "etcd" in detail or "API" in detail, detail
+        assert {m.id for m in cluster.masters()} >= {first.id, second.id}
+        wait_for(
+            lambda: list(cluster.nodes().values()) == [True] * 4, "all nodes to be ready", 180, 3
+        )
+
+    def test_terminate(self, site, cluster):
+        completed(cluster.terminate())
+        assert cluster.servers() == []
+
+
+def etcd_members(cluster: ClusterVnf) -> set[str]:
+    """Addresses of the members of etcd that started, as each master's etcd tells them alike."""
+    pki = "/etc/kubernetes/pki/etcd"
+    told = []
+    for master in cluster.masters():
+        words = shlex.split(
+            f"exec --namespace=kube-system etcd-{cluster.node_of(master)} -- etcdctl "
+            f"--cacert={pki}/ca.crt --cert={pki}/peer.crt --key={pki}/peer.key "
+            "--endpoints=https://127.0.0.1:2379 --write-out=json member list"
+        )
+        members = json.loads(cluster.kubectl(*words))["members"]
+        assert all(member.get("clientURLs") for member in members), members
+        told.append({m["peerURLs"][0].split("//")[1].rpartition(":")[0] for m in members})
+    assert all(addresses == told[0] for addresses in told), told
+    return told[0]
+
+
+class TestWhatGoesWrong:
+    """Failures in the middle, and requests that cannot be fulfilled."""
+
+    @pytest.fixture
+    def cluster(self, site, tmp_path):
+        made = site.cluster(tmp_path)
+        yield made
+        made.discard()
+        site.made.remove(made)
+
+    def test_a_worker_that_cannot_be_reached(self, site, cluster):
+        """Everything else is made, and the retry makes the rest, of the same cluster."""
+        operation = cluster.begin_instantiate(site.parameters("docker", []), level="one_worker")
+        (worker,) = wait_for(cluster.workers, "the worker's machine", 60, 0.5)
+        wait_for(
+            lambda: (
+                site.stand.lab.run(
+                    worker.machine, ["systemctl", "mask", "--now", "ssh"], check=False
+                ).returncode
+                == 0
+            ),
+            "its sshd to be stopped",
+            30,
+        )
+        detail = refused(cluster.tacker.wait(operation, 600))
+        assert f"worker-{worker.address.replace('.', '-')} ({worker.address})" in detail
+        uid = cluster.get("namespace", "kube-system")["metadata"]["uid"]
+        site.stand.lab.run(worker.machine, ["systemctl", "unmask", "--now", "ssh"])
+        site.stand.lab.run(worker.machine, ["systemctl", "start", "ssh"])
+        cluster.tacker.retry(operation)
+        completed(cluster.tacker.wait(operation, 600))
+        assert list(cluster.nodes().values()) == [True] * 2
+        assert cluster.get("namespace", "kube-system")["metadata"]["uid"] == uid
+        assert cluster.vim().node_names() == set(cluster.nodes())
+
+    def test_a_conductor_that_is_killed(self, site, cluster):
+        operation = cluster.begin_instantiate(site.parameters("docker", []), level="one_worker")
+        (master,) = wait_for(cluster.masters, "the master's machine", 60, 0.5)
+        wait_for(
+            lambda: (
+                site.stand.lab.run(
+                    master.machine, ["pgrep", "-f", "kubeadm init"], check=False
+                ).stdout
+            ),
+            "kubeadm init to run",
+            300,
+            0.2,
+        )
+        site.stand.cloud.kill_conductor()
+        site.stand.cloud.start_conductor()
+        # After the stack was made (POST_VIM_CONTROL); see Cloud.reopen_operation().
+        site.stand.cloud.reopen_operation(operation, 4)
+        cluster.tacker.retry(operation)
+        completed(cluster.tacker.wait(operation, 600))
+        assert list(cluster.nodes().values()) == [True] * 2
+        assert cluster.vim().node_names() == set(cluster.nodes())
+
+    def test_two_clusters_at_once(self, site, cluster, tmp_path):
+        other = site.cluster(tmp_path / "other")
+        parameters = site.parameters("docker", [])
+
+        def instantiate(made: ClusterVnf) -> dict[str, Any]:
+            named = {**parameters, "vim_name": f"cluster-{made.id}"}
+            return made.instantiate(named, level="one_worker")
+
+        with ThreadPoolExecutor() as pool:
+            for operation in pool.map(instantiate, (cluster, other)):
+                completed(operation)
+        assert cluster.vim().node_names() == set(cluster.nodes())
+        assert other.vim().node_names() == set(other.nodes())
+        assert set(cluster.nodes()).isdisjoint(other.nodes())
+        # A third one may not take a name that is there.
+        third = site.cluster(tmp_path / "third")
+        taken = {**parameters, "vim_name": f"cluster-{other.id}"}
+        operation = third.instantiate(taken, level="one_worker")
+        assert f"another VIM is named 'cluster-{other.id}'" in refused(operation)
+        assert third.servers() == []
+        for made in (third, other):
+            made.discard()
+            site.made.remove(made)
+        assert cluster.vim().node_names() == set(cluster.nodes())
+
+    def test_every_way_a_registry_can_fail_is_told_apart(self, site, cluster):
+        good = site.entries
+        by_port = dict(zip(site.registries, good, strict=True))
+        wrong = [
+            {**by_port[HTTPS], "certificate_path": "Files/registries/second/ca.crt"},
+            {**by_port[HTTP_LOGIN], "password": "wrong"},
+            {**by_port[HTTP], "server": f"{GATEWAY}:5999"},
+            {"connection_type": "0", "server": "no-such-registry.example:5000"},
+            {"connection_type": "1", "server": f"{GATEWAY}:{HTTP}"},
+            {**by_port[MUTUAL], "test_image": "test/none:1"},
+        ]
+        operation = cluster.instantiate(site.parameters("docker", wrong), level="one_worker")
+        detail = refused(operation)
+        assert "wrong" not in detail.replace("wrong CA", "")
+        for server in cluster.servers():
+            assert server.address in detail
+        for entry in wrong:
+            assert entry["server"] in detail
+        print(detail)
