@@ -35,14 +35,19 @@ DOCKER_CERTS_D = "/etc/docker/certs.d"
 DOCKER_LOGINS = "/root/.docker/config.json"
 KUBELET_LOGINS = "/var/lib/kubelet/config.json"
 HOSTS = "/etc/hosts"
+#: What cloud-init writes /etc/hosts from at each boot, where it is told to (manage_etc_hosts, as in
+#: Debian's cloud images); Ubuntu uses the same file.
+HOSTS_TEMPLATE = "/etc/cloud/templates/hosts.debian.tmpl"
 #: What of all this is ours.
 STATE = "/var/lib/tacker-cir/registries.json"
 
 KUBELET = Service("kubelet")
+# Without it, the kubelet only waits for kubeadm.
+_KUBELET_CONFIG = "/var/lib/kubelet/config.yaml"
 
 #: What :func:`ensure_access` must know: to be given to :func:`tacker_cir.facts.gather`.
-FILES = (KUBELET.restart_pending,)
-CONTENTS = (DOCKER_DAEMON, DOCKER_LOGINS, KUBELET_LOGINS, HOSTS, STATE)
+FILES = (KUBELET.restart_pending, _KUBELET_CONFIG)
+CONTENTS = (DOCKER_DAEMON, DOCKER_LOGINS, KUBELET_LOGINS, HOSTS, HOSTS_TEMPLATE, STATE)
 TREES = (DOCKER_CERTS_D, CONTAINERD_CERTS_D)
 
 _REMOVE_EMPTY = 'for directory; do rmdir -- "$directory" 2>/dev/null || :; done'
@@ -207,14 +212,23 @@ def plan(
         KUBELET_LOGINS,
         lambda text: docker_auth.merge(text, before.kubelet_logins, logins),
     )
+    _check_hosts(node, facts, registries)
     lines = [*node_lines, *_hosts_lines(registries)]
-    hosts_text = _read(node, facts, HOSTS, lambda text: hosts.with_block(text or "", lines))
+
+    def with_lines(text: str | None) -> str:
+        return hosts.with_block(text or "", lines)
+
+    host_files = [
+        kept(facts, path, _read(node, facts, path, with_lines))
+        for path in (HOSTS, HOSTS_TEMPLATE)
+        if path == HOSTS or path in facts.contents
+    ]
     after = Owned(
         tuple(file.path for file in own_files), our_entries, our_docker_logins, our_kubelet_logins
     )
     files = (
         *own_files,
-        kept(facts, HOSTS, hosts_text),
+        *host_files,
         kept(facts, DOCKER_DAEMON, daemon),
         # Logins are secrets, whatever mode an earlier file had.
         _secret(DOCKER_LOGINS, docker_logins, facts),
@@ -227,7 +241,8 @@ def plan(
 def _write(connection: Connection, facts: Facts, wanted: Plan) -> list[str]:
     """Bring all files to their state and return the paths that changed."""
     due = [file for file in wanted.files if not file.is_current(facts)]
-    if due and any(file.path == KUBELET_LOGINS for file in due) and facts.kubelet_active:
+    kubelet_runs = facts.kubelet_active and _KUBELET_CONFIG in facts.files
+    if kubelet_runs and any(file.path == KUBELET_LOGINS for file in due):
         KUBELET.note_restart(connection, facts)
         facts.note_file(KUBELET.restart_pending, b"", 0o644)
     if due:
@@ -324,6 +339,21 @@ def _daemon_entries(registries: Sequence[RegistryConnection]) -> Registries:
 
 def _hosts_lines(registries: Sequence[RegistryConnection]) -> list[str]:
     return [hosts.line(r.hosts.address, r.hosts.names) for r in registries if r.hosts]
+
+
+def _check_hosts(node: str, facts: Facts, registries: Sequence[RegistryConnection]) -> None:
+    """Refuse a name that a line of others gives another address: the first line counts."""
+    others = _read(node, facts, HOSTS, lambda text: hosts.addresses(text or ""))
+    for registry in registries:
+        for name in registry.hosts.names if registry.hosts else ():
+            address = others.get(name.lower(), registry.hosts.address)
+            if address != registry.hosts.address:
+                raise HostError(
+                    node,
+                    f"write the address of registry {registry.server}",
+                    f"{HOSTS} says already that {name} is {address}, not {registry.hosts.address}",
+                    "correct hosts_string, or remove the line from the machine or its image",
+                )
 
 
 def _secret(path: str, text: str | None, facts: Facts) -> ManagedFile:

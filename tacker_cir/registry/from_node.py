@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import re
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,9 @@ from tacker_cir.ssh import Connection
 T = TypeVar("T")
 
 BLOCK = 64 * 1024
+_CERTIFICATE = re.compile(
+    "-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\\s]+-----END CERTIFICATE-----", re.ASCII
+)
 #: Of an answer's body no more is read.
 KEEP_BODY = 64 * 1024
 
@@ -35,13 +39,15 @@ LIFETIME = 60
 # Ends when either side does. Where the registry takes no more, its last words are waited for.
 _RELAY = r"""
 exec 3<>"/dev/tcp/$1/$2" 4<&0 || exit 1
-printf +
+printf '%s' "$3"
 cat <&4 >&3 2>/dev/null &
 cat <&3 &
 answers=$!
 wait -n || wait "$answers"
 kill $(jobs -p) 2>/dev/null
 """
+# What the relay says once it is connected; a login shell may say something before it.
+_CONNECTED = b"tacker_cir: connected\n"
 # What getaddrinfo(3) says, as gai_strerror(3) has it in the C locale.
 _NOT_RESOLVED = (
     "Name or service not known",
@@ -81,34 +87,31 @@ def dial(
     :raises NotResolved: the name is not known
     :raises NotConnected: no connection in time
     """
+    words = ("env", "LC_ALL=C", "timeout", str(LIFETIME), "bash", "-c", _RELAY, "bash")
     command = Command(
-        (
-            "env",
-            "LC_ALL=C",
-            "timeout",
-            str(LIFETIME),
-            "bash",
-            "-c",
-            _RELAY,
-            "bash",
-            host,
-            str(port),
-        ),
-        f"connect to {host} port {port}",
+        (*words, host, str(port), _CONNECTED.decode()), f"connect to {host} port {port}"
     )
     channel = connection.transport.open_session(timeout=timeout)
     try:
         channel.settimeout(timeout)
         channel.exec_command(command.line())
-        try:
-            connected = channel.recv(1)
-        except TimeoutError:
-            raise NotConnected(f"no answer for {timeout:.0f} seconds") from None
-        if not connected:
-            raise _no_connection(channel)
+        _wait_until_connected(channel, timeout)
         yield channel
     finally:
         channel.close()
+
+
+def _wait_until_connected(channel: paramiko.Channel, timeout: float) -> None:
+    said = b""
+    try:
+        # Byte by byte: what follows is the registry's.
+        while not said.endswith(_CONNECTED):
+            received = channel.recv(1)
+            if not received:
+                raise _no_connection(channel)
+            said += received
+    except TimeoutError:
+        raise NotConnected(f"no answer for {timeout:.0f} seconds") from None
 
 
 def _no_connection(channel: paramiko.Channel) -> OSError:
@@ -125,7 +128,7 @@ def _no_connection(channel: paramiko.Channel) -> OSError:
 
 
 def tls_context(
-    authorities: str | None, client: tuple[str, Secret] | None, verify: bool
+    authorities: str, client: tuple[str, Secret] | None, verify: bool
 ) -> ssl.SSLContext:
     """Return settings that accept what Go's crypto/x509 accepts.
 
@@ -140,8 +143,9 @@ def tls_context(
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    elif authorities:
-        context.load_verify_locations(cadata=authorities)
+    elif found := _CERTIFICATE.findall(authorities):
+        # Without the comments around them, which may be in any language.
+        context.load_verify_locations(cadata="\n".join(found))
     if client:
         certificate, key = client
         # OpenSSL wants files. They are the user's alone and gone at once.

@@ -179,15 +179,18 @@ class _Visit:
 
     def _ask_with_token(self, challenge: str, login: Mapping[str, str]) -> Answer:
         """Ask with the token that a registry wants (distribution's "Token Authentication")."""
-        values = parse_keqv_list(parse_http_list(challenge.partition(" ")[2]))
-        realm = urlsplit(values.get("realm", ""))
+        try:
+            values = parse_keqv_list(parse_http_list(challenge.partition(" ")[2]))
+            realm = urlsplit(values["realm"])
+            https = realm.scheme == "https"
+            port = realm.port or (443 if https else 80)
+        except (ValueError, KeyError):
+            raise _no_token() from None
         query = {"service": values["service"]} if "service" in values else {}
         image = self._registry.test_image
         if image:
             name = image.partition("/")[2].partition("@")[0].rpartition(":")[0]
             query["scope"] = f"repository:{name}:pull"
-        https = realm.scheme == "https"
-        port = realm.port or (443 if https else 80)
         path = f"{realm.path}?{realm.query + '&' if realm.query else ''}{urlencode(query)}"
         answer = self._ask(realm.hostname or "", port, path, login, https)
         if answer.status != 200:
@@ -297,7 +300,7 @@ class _Visit:
         return True
 
     def _speaks_tls(self) -> bool:
-        anything = from_node.tls_context(None, None, verify=False)
+        anything = from_node.tls_context("", None, verify=False)
         try:
             with from_node.dial(self._connection, self._host, self._port, REQUEST_TIMEOUT) as to:
                 from_node.get(to, self._host, self._port, "/v2/", {}, anything)
@@ -328,9 +331,13 @@ def _token(body: str) -> str:
         document = json.loads(body)
         return str(document.get("token") or document["access_token"])
     except (ValueError, KeyError, AttributeError):
-        raise Fault(
-            "HTTP", "its token server gave no token", "look at the token server's log"
-        ) from None
+        raise _no_token() from None
+
+
+def _no_token() -> Fault:
+    return Fault(
+        "HTTP", "it wants a token, but none is to be had", "look at the log of its token server"
+    )
 
 
 # What Docker, containerd and crictl say, by what it means. The first that matches counts.

@@ -36,6 +36,19 @@ def with_block(text: str, lines: Sequence[str]) -> str:
     return "".join([*others[:at], *block, *others[at:]])
 
 
+def addresses(text: str) -> dict[str, str]:
+    """Return the address of each name, in lower case, that lines of others give: the first one.
+
+    :param text: the file
+    """
+    found: dict[str, str] = {}
+    for entry in _without_block(text)[0]:
+        address, *names = entry.partition("#")[0].split() or [""]
+        for name in names:
+            found.setdefault(name.lower(), address)
+    return found
+
+
 def _without_block(text: str) -> tuple[list[str], int | None]:
     """Return the lines that are not ours, and where among them the first block was."""
     others: list[str] = []

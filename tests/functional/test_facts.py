@@ -19,12 +19,18 @@ def test_what_this_machine_has(sshd, dial, tmp_path):
     odd.write_bytes(b"content\n")
     odd.chmod(0o640)
     missing = str(tmp_path / "missing")
+    tree = tmp_path / "tree"
+    (tree / "registry:5000").mkdir(parents=True)
+    deep = tree / "registry:5000" / "it's $deep"
+    deep.write_bytes(b"\xff\0tab\tline\n" * 999)
     connection = dial(sshd)
     before = sshd.commands
     facts = gather(
         connection,
         packages=["dpkg", "no-such-package"],
         files=[str(odd), missing, str(tmp_path)],
+        contents=[str(deep), missing],
+        trees=[str(tree), missing],
         images=["no/such:image"],
         containers=["no-such-container"],
     )
@@ -38,5 +44,7 @@ def test_what_this_machine_has(sshd, dial, tmp_path):
     fact = facts.files[str(odd)]
     assert (fact.mode, fact.owner, fact.group) == (0o640, "root", "root")
     assert fact.sha256 == hashlib.sha256(b"content\n").hexdigest()
-    assert set(facts.files) == {str(odd)}
+    assert set(facts.files) == {str(odd), str(deep)}
+    assert facts.contents == {str(deep): deep.read_bytes()}
+    assert facts.files[str(deep)].sha256 == hashlib.sha256(deep.read_bytes()).hexdigest()
     assert facts.images == {} and facts.containers == {}

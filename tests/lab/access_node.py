@@ -40,7 +40,10 @@ class Runtime:
 
     @property
     def packages(self) -> tuple[str, ...]:
-        return ("containerd", "docker.io") if self.kind == "docker" else ("containerd",)
+        """What to install; Docker's client is a package of its own since Debian 13."""
+        if self.kind == "containerd":
+            return ("containerd",)
+        return ("containerd", "docker.io", *(["docker-cli"] if self.suite else []))
 
 
 RUNTIMES = (
@@ -95,10 +98,14 @@ class AccessNode:
         """Install the runtime's packages, those of a newer suite from the lab's server."""
         packages: Sequence[str] = self.runtime.packages
         if self.runtime.suite:
-            found = newer_packages.ensure(self._lab.cache, self.runtime.suite, packages)
-            served = f"{self.runtime.suite}-{self.runtime.kind}"
-            self._lab.serve(served, found)
-            packages = [f"http://{GATEWAY}/{served}/{deb.name}" for deb in found.iterdir()]
+            suite = self.runtime.suite
+            found = newer_packages.ensure(self._lab.cache, suite)
+            self._lab.serve(suite, found)
+            packages = [
+                f"http://{GATEWAY}/{suite}/{deb.name}"
+                for deb in found.iterdir()
+                if deb.name.partition("_")[0] in packages
+            ]
         self.run(_INSTALL, *packages)
 
     def run(self, script: str, *arguments: str) -> str:

@@ -15,13 +15,15 @@ from tests.lab.machines.host import LabError, build_once, os_release, run
 
 #: Debian 13's, with containerd 1.7 and Docker 26; and the one after it, with containerd 2.
 TRIXIE, FORKY = "trixie", "forky"
+PACKAGES = {TRIXIE: ("containerd", "docker.io", "docker-cli"), FORKY: ("containerd",)}
 
 
-def ensure(cache: Path, suite: str, packages: tuple[str, ...]) -> Path:
-    """Return a directory with the suite's .deb files of these packages, without what they need.
+def ensure(cache: Path, suite: str) -> Path:
+    """Return a directory with the suite's .deb files of :data:`PACKAGES`, without what they need.
 
     :raises LabError: the host's mirror does not have the suite
     """
+    packages = PACKAGES[suite]
     name = apt.fingerprint(suite, packages, Path(__file__).read_bytes())
     what = f"{' '.join(packages)} of Debian {suite}"
     return build_once(cache / "newer" / name, what, lambda tree: _download(tree, suite, packages))
@@ -46,6 +48,9 @@ def _download(tree: Path, suite: str, packages: tuple[str, ...]) -> None:
         "Dir::Cache::srcpkgcache": "",
         "APT::Sandbox::User": "root",
         "Acquire::Languages": "none",
+        "Acquire::Retries": "3",
+        # Else an index that could not be had would only lack in what follows.
+        "APT::Update::Error-Mode": "any",
     }
     argv = ["apt-get", "-q", *(f"-o{key}={value}" for key, value in options.items())]
     run([*argv, "update"])

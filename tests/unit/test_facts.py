@@ -141,6 +141,61 @@ def test_a_daemon_that_needs_time_only(line, started):
     assert parse(line + "\n").docker_started is started
 
 
+def test_what_docker_says_of_itself():
+    config = {"IndexConfigs": {"docker.io": {"Secure": True}}, "Mirrors": []}
+    said = "docker\tactive\tenabled\t20.10.24+dfsg1\tcgroupfs\ttrue\t" + json.dumps(config)
+    facts = parse(said + "\n")
+    assert facts.docker_serving and facts.docker_live_restore
+    assert facts.docker_cgroup_driver == "cgroupfs"
+    assert facts.docker_registries == config
+
+
+@pytest.mark.parametrize("said", ["", "\t\tfalse\tnull", "\t\tfalse"])
+def test_a_docker_that_says_nothing(said):
+    facts = parse(f"docker\tactivating\tenabled\t{said}\n")
+    assert facts.docker_started and not facts.docker_serving
+    assert facts.docker_registries == {} and not facts.docker_live_restore
+
+
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [
+        ("containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1+deb12u3", "1.6.20"),
+        ("containerd containerd.io 1.7.27 05044ec0a9a75232cad458027ca83437aae3f4da", "1.7.27"),
+        ("containerd github.com/containerd/containerd/v2 2.1.9+unknown ", "2.1.9"),
+        ("containerd github.com/containerd/containerd/v2 v2.0.5 fb4c30d4", "2.0.5"),
+        ("", ""),
+    ],
+)
+def test_containerd(said, version):
+    facts = parse(f"containerd\tactive\tenabled\t{said}\n")
+    assert (facts.containerd, facts.containerd_started) == (version, True)
+    assert not parse(f"containerd\tinactive\tenabled\t{said}\n").containerd_started
+
+
+def test_kubelet_and_cgroups():
+    facts = parse("kubelet\tactive\ncgroup\tcgroup2fs\n")
+    assert facts.kubelet_active and facts.cgroup2
+    facts = parse("kubelet\tactivating\ncgroup\ttmpfs\n")
+    assert not facts.kubelet_active and not facts.cgroup2
+
+
+def test_contents():
+    line = "content\t/etc/hosts\tMTI3LjAuMC4xIGzDpAo=\ncontent\t/empty\t\n"
+    facts = parse(line)
+    assert facts.text("/etc/hosts") == "127.0.0.1 lä\n"
+    assert facts.text("/empty") == "" and facts.text("/missing") is None
+    assert "MTI3" not in repr(facts) and "127.0.0.1" not in repr(facts)
+
+
+def test_files_that_were_written_since():
+    facts = parse("")
+    facts.note_file("/f", b"abc", 0o600)
+    assert ManagedFile("/f", b"abc", 0o600).is_current(facts) and facts.text("/f") == "abc"
+    facts.note_file("/f", None, 0)
+    assert ManagedFile("/f", None).is_current(facts) and facts.text("/f") is None
+
+
 @pytest.mark.parametrize(
     ("line", "interrupted"),
     [

@@ -118,6 +118,41 @@ def test_one_block_with_the_lines_of_nodes_and_registries():
     assert added[1:-1] == ["10.0.0.5 master1"]
 
 
+def test_what_cloud_init_writes_at_each_boot():
+    """Debian's cloud images have manage_etc_hosts: the template makes /etc/hosts."""
+    template = b"## template:jinja\n127.0.1.1 {{fqdn}} {{hostname}}\n"
+    facts = node(**{access.HOSTS_TEMPLATE: template})
+    apply(facts, [PRIVATE_CA])
+    line = "10.0.0.3 registry.example.com registry"
+    assert line in facts.text(access.HOSTS_TEMPLATE).splitlines()
+    apply(facts, [])
+    assert facts.contents[access.HOSTS_TEMPLATE] == template
+
+
+@pytest.mark.parametrize(
+    ("line", "refused"),
+    [
+        ("10.0.0.33 Registry.example.com", True),
+        ("10.0.0.33 other registry # 10.0.0.3", True),
+        ("10.0.0.3 registry.example.com", False),
+        ("# 10.0.0.33 registry.example.com", False),
+        ("10.0.0.33 registry.example.com.org", False),
+    ],
+)
+def test_a_name_that_others_gave_another_address(line, refused):
+    facts = node(**{access.HOSTS: HOSTS_FILE + line.encode() + b"\n"})
+    if refused:
+        with pytest.raises(HostError, match="is 10.0.0.33, not 10.0.0.3. To do: correct hosts"):
+            apply(facts, [PRIVATE_CA])
+        return
+    apply(facts, [PRIVATE_CA])
+    # Our own lines may change.
+    moved = HostsEntry("10.0.0.4", PRIVATE_CA.hosts.names)
+    if not line.startswith("10.0.0.3 "):
+        apply(facts, [replace(PRIVATE_CA, hosts=moved)])
+        assert "10.0.0.4 registry.example.com registry" in facts.text(access.HOSTS)
+
+
 def test_one_registry_less():
     facts = node()
     apply(facts, ALL)
