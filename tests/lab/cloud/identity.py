@@ -15,6 +15,7 @@ ENDPOINTS = {
     ("orchestration", "heat"): f"http://127.0.0.1:{settings.HEAT_PORT}/v1/%(tenant_id)s",
     ("nfv-orchestration", "tacker"): f"http://127.0.0.1:{settings.TACKER_PORT}/",
     ("image", "glance"): f"http://127.0.0.1:{settings.IMAGES_PORT}",
+    ("network", "neutron"): f"http://127.0.0.1:{settings.IMAGES_PORT}",
     ("key-manager", "barbican"): settings.KEYS_URL,
 }
 

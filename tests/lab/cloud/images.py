@@ -4,6 +4,8 @@
 It keeps name and checksums of an image, not its bytes: a machine of the lab is made from the
 guest image that has the Glance image's name. Tokens are not checked.
 
+It stands in for Neutron too, with one answer: every network has the lab's as its only subnet.
+
 Run as: python -m tests.lab.cloud.images PORT RECORDS
 """
 
@@ -20,6 +22,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from tests.lab.cloud.records import Record, Records
+from tests.lab.machines.base import GATEWAY
+from tests.lab.machines.network import NETWORK
 
 BLOCK = 1 << 20
 
@@ -31,7 +35,7 @@ class Handler(BaseHTTPRequestHandler):
     records: Records
 
     def do_GET(self) -> None:
-        """Versions, one image, or the images of a name."""
+        """Versions, one image, the images of a name, or a network's subnet."""
         url = urlsplit(self.path)
         if url.path in ("/", "/v2", "/v2/"):
             link = {"rel": "self", "href": f"http://{self.headers['Host']}/v2/"}
@@ -41,6 +45,11 @@ class Handler(BaseHTTPRequestHandler):
             names = parse_qs(url.query).get("name")
             images = [i for i in self.records.all("images") if not names or i["name"] in names]
             self._answer(HTTPStatus.OK, {"images": images})
+        elif url.path == "/v2.0/subnets":
+            of_network = parse_qs(url.query).get("network_id", ["net0"])[0]
+            subnet = {"id": f"subnet-of-{of_network}", "network_id": of_network,
+                      "cidr": str(NETWORK), "gateway_ip": GATEWAY, "ip_version": 4}  # fmt: skip
+            self._answer(HTTPStatus.OK, {"subnets": [subnet]})
         elif image := self._image(url.path):
             self._answer(HTTPStatus.OK, image)
         else:

@@ -12,7 +12,7 @@ from keystoneauth1 import session as keystone_session
 from keystoneauth1.identity import v3
 
 from tests.lab.cloud import settings
-from tests.lab.machines.host import wait_for
+from tests.lab.machines.host import REPOSITORY, wait_for
 from tests.lab.stand import CloudStand
 
 STACK_SECONDS = 90
@@ -133,14 +133,18 @@ def heat():
 
 @pytest.fixture
 def create(heat, stand):
-    """Creates stacks: ``create(template, files) -> id``; at the end nothing of them is left."""
+    """Creates stacks: ``create(template, files, **parameters) -> id``; nothing is left of them."""
     before = {server["id"] for server in stand.cloud.servers()}
     made = []
 
-    def make(template: str, files: dict[str, str] | None = None) -> str:
+    def make(template: str, files: dict[str, str] | None = None, **parameters) -> str:
         name = f"test-{uuid.uuid4().hex[:8]}"
         answer = heat.stacks.create(
-            stack_name=name, template=template, files=files or {}, disable_rollback=True
+            stack_name=name,
+            template=template,
+            files=files or {},
+            parameters=parameters,
+            disable_rollback=True,
         )
         made.append(answer["stack"]["id"])
         return made[-1]
@@ -208,6 +212,37 @@ def test_everything_that_a_vnf_template_uses(heat, stand, create):
 
     heat.resources.signal(stack, "one_more")
     wait_for(lambda: len(servers(heat, stack)) == 4, "scaling out", 60, every=0.5)
+
+
+def test_only_a_clusters_masters_may_use_its_address(heat, create):
+    top = REPOSITORY / "samples/kubernetes_vnf_package/BaseHOT/complex"
+    files = {path.name: path.read_text() for path in (top / "nested").iterdir()}
+    vm = {"image": "debian-12", "flavor": "m1.small"}
+    cp = {"network": "net0", "fixed_ips": []}
+    nfv = {
+        "VDU": {"masterNode": vm, "workerNode": vm},
+        "CP": {"masterNode_CP1": cp, "workerNode_CP2": cp, "vip_CP": cp},
+    }
+    (template,) = top.glob("*.yaml")
+    stack = create(template.read_text(), files, nfv=nfv, worker_instance_desired_capacity=1)
+    found = rested(heat, stack)
+    assert found.stack_status == "CREATE_COMPLETE", found.stack_status_reason
+
+    assert sorted(s.resource_name for s in servers(heat, stack)) == ["masterNode"] * 3 + [
+        "workerNode"
+    ]
+    resources = heat.resources.list(stack, nested_depth=5, with_detail=True)
+    ports = [r for r in resources if r.resource_type == "OS::Neutron::Port"]
+    addresses = {r.attributes["fixed_ips"][0]["ip_address"] for r in ports}
+    assert len(addresses) == len(ports) == 5
+    (vip,) = (r for r in ports if r.resource_name == "vip_CP")
+    assert not vip.attributes["device_id"]
+    allowed = {
+        (r.resource_name, pair["ip_address"])
+        for r in ports
+        for pair in r.attributes["allowed_address_pairs"]
+    }
+    assert allowed == {("masterNode_CP1", vip.attributes["fixed_ips"][0]["ip_address"])}
 
 
 def test_a_server_marked_unhealthy_becomes_another_machine(heat, stand, create):

@@ -139,6 +139,8 @@ class Port(_plain("Port", port.Port, "ports")):
             subnet_id,
         )
         self.resource_id_set(record["id"])
+        pairs = self.properties["allowed_address_pairs"] or []
+        RECORDS.update(self.kind, record["id"], allowed_address_pairs=pairs)
 
 
 class FloatingIP(_plain("FloatingIP", floatingip.FloatingIP, "floating_ips")):
