@@ -17,9 +17,8 @@ from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry import connection as access
 from tacker_cir.registry.verify import verify_access
 from tacker_cir.ssh import Connection, connect
-from tests.lab import newer_packages
-from tests.lab.machines import MachineLab
-from tests.lab.machines.base import GATEWAY
+from tests.lab.machines import MachineLab, apt
+from tests.lab.machines.base import GATEWAY, keyring
 
 #: Deadlines that suit a lab: a fault shows soon.
 SERVICE_TIMEOUT, REGISTRY_TIMEOUT, PULL_TIMEOUT = 60, 2, 60
@@ -41,27 +40,28 @@ class Runtime:
     @property
     def packages(self) -> tuple[str, ...]:
         """What to install; Docker's client is a package of its own since Debian 13."""
-        if self.kind == "containerd":
-            return ("containerd",)
-        return ("containerd", "docker.io", *(["docker-cli"] if self.suite else []))
+        names = ["containerd"]
+        if self.kind == "docker":
+            names += ["docker.io", *(["docker-cli"] if self.suite else [])]
+        return tuple(f"{name}/{self.suite}" if self.suite else name for name in names)
 
 
+#: They need nothing newer of the system than Debian 12 has.
 RUNTIMES = (
     Runtime("docker-20.10", "docker"),
-    Runtime("docker-26.1", "docker", newer_packages.TRIXIE),
+    Runtime("docker-26.1", "docker", "trixie"),
     Runtime("containerd-1.6", "containerd"),
-    Runtime("containerd-1.7", "containerd", newer_packages.TRIXIE),
-    Runtime("containerd-2.1", "containerd", newer_packages.FORKY),
+    Runtime("containerd-1.7", "containerd", "trixie"),
+    Runtime("containerd-2.1", "containerd", "forky"),
 )
 
+# A suite that is not the machine's own gives the packages that are asked for, and no other.
+_ADD_SUITE = r"""
+printf 'deb [signed-by=%s] %s %s main\n' "$2" "$1" "$3" > /etc/apt/sources.list.d/newer.list
+printf 'Package: *\nPin: release n=%s\nPin-Priority: 100\n' "$3" > /etc/apt/preferences.d/newer
+"""
 _INSTALL = """
-set -e
-apt-get -q update
-for deb; do
-  case $deb in http*) curl -fsS "$deb" -o "/root/${deb##*/}"; deb=/root/${deb##*/} ;; esac
-  debs="$debs $deb"
-done
-apt-get -qy install --no-install-recommends $debs
+apt-get -q update && apt-get -qy install --no-install-recommends "$@"
 """
 _IMAGES = {
     "docker": "docker image prune --all --force; docker images --quiet",
@@ -95,18 +95,13 @@ class AccessNode:
         )
 
     def install(self) -> None:
-        """Install the runtime's packages, those of a newer suite from the lab's server."""
-        packages: Sequence[str] = self.runtime.packages
+        """Install the runtime's packages."""
         if self.runtime.suite:
-            suite = self.runtime.suite
-            found = newer_packages.ensure(self._lab.cache, suite)
-            self._lab.serve(suite, found)
-            packages = [
-                f"http://{GATEWAY}/{suite}/{deb.name}"
-                for deb in found.iterdir()
-                if deb.name.partition("_")[0] in packages
-            ]
-        self.run(_INSTALL, *packages)
+            # The lab's package server leads to the mirror that the host uses.
+            number = next(n for n, found in enumerate(apt.distribution_sources()) if _is_own(found))
+            uri = f"http://{GATEWAY}/mirror/{number}"
+            self.run(_ADD_SUITE, uri, keyring(), self.runtime.suite)
+        self.run(_INSTALL, *self.runtime.packages)
 
     def run(self, script: str, *arguments: str) -> str:
         """Run a shell script as root over SSH and return what it prints."""
@@ -156,10 +151,14 @@ class AccessNode:
             service_timeout=SERVICE_TIMEOUT,
         )
 
-    def verify(self, *registries: RegistryConnection) -> None:
-        """Prove that it can use them, images that it has already left out of account."""
+    def verify(self, *registries: RegistryConnection, keep_images: bool = False) -> None:
+        """Prove that it can use them.
+
+        :param keep_images: leave those that it has; without, every pull is one
+        """
         assert self.connection is not None
-        self.forget_images()
+        if not keep_images:
+            self.forget_images()
         verify_access(
             self.connection,
             registries,
@@ -197,3 +196,8 @@ def node(lab: MachineLab, name: str, address: str, runtime: Runtime) -> Iterator
             yield made
     finally:
         lab.delete(name)
+
+
+def _is_own(source: tuple[str, str, list[str]]) -> bool:
+    """Tell whether a source is that of a suite, not of its updates."""
+    return "-" not in source[1].partition("/")[0]
