@@ -15,7 +15,7 @@
 # format; "-" is the standard input.
 #
 # Each step does only what is missing, so every one may be run again, also after a cut.
-# Progress goes to standard error. The only line on standard output is a JSON object with the
+# Progress goes to standard error and to /var/log/tacker-cir-node.log. The only line on standard output is a JSON object with the
 # members "step" (the word above) and "changed" (false if nothing was to be done).
 # Exit status: 0 done, 75 somebody else is at work here (apt, or an earlier run): try again later,
 # 2 wrong use, anything else a failure. No secret is taken as an argument, or printed.
@@ -42,6 +42,7 @@ readonly KUBELET_CONF=/etc/kubernetes/kubelet.conf
 # Written when this node is a member; holds the step (init, join) that made it one.
 readonly MARKER=/etc/kubernetes/tacker-cir-node
 readonly LOCK=/run/lock/tacker-cir-node
+readonly LOG=/var/log/tacker-cir-node.log
 
 readonly MODULES=(overlay br_netfilter)
 readonly MODULES_FILE=/etc/modules-load.d/tacker-cir-kubernetes.conf
@@ -467,6 +468,15 @@ kube() { KUBECONFIG=$ADMIN_CONF kubectl --request-timeout=10s "$@"; }
 
 # ------------------------------------------------------------------------------------------- main
 
+# Whatever a program prints is progress. It goes through tee, which reads on when nobody listens any
+# more: where the connection breaks, this run comes to its end all the same, and the next one waits
+# for it (EX_TEMPFAIL). Our one line goes to the true standard output.
+redirect_output() {
+    [[ -e $LOG ]] || install -m 0600 /dev/null "$LOG"
+    exec 3>&1 1> >(exec tee --append --output-error=warn-nopipe "$LOG" >&2) 2>&1
+    echo "$(date --utc +%FT%TZ) $step"
+}
+
 # report [MEMBERS]: the one line of standard output; MEMBERS begin with a comma.
 report() { printf '{"step": "%s", "changed": %s%s}\n' "$step" "$changed" "${1:-}" >&3; }
 
@@ -546,8 +556,6 @@ choose_runtime() {
 main() {
     step=${1:-}
     (($# == 0)) || shift
-    # Whatever a program prints is progress; our one line goes to the true standard output.
-    exec 3>&1 1>&2
     read_options "$@"
     check_options
     ((EUID == 0)) || die "must run as root"
@@ -556,7 +564,8 @@ main() {
     scratch=$(mktemp --directory /run/tacker-cir.XXXXXXXX)
     trap 'rm -rf "$scratch"' EXIT
     trap 'say "line $LINENO: $BASH_COMMAND: exit status $?"' ERR
-    # An earlier run may go on after its connection broke; what it starts holds the lock as well.
+    redirect_output
+    # What a run starts holds its lock as well.
     exec 4>"$LOCK"
     if ! flock --nonblock 4; then
         say "an earlier run of this script is still at work"
