@@ -198,7 +198,8 @@ class ClusterVnf(Vnf):
 
     def modify(self, body: dict[str, Any]) -> dict[str, Any]:
         """Modify the VNF instance's information and return the operation."""
-        return self.tacker.wait(self.tacker.modify(self.id, body), SECONDS)
+        operation = self.tacker.modify(self.id, body)
+        return self.tacker.wait_modified(self.id, operation, SECONDS)
 
     def get(self, *words: str) -> dict[str, Any]:
         """Return an object, or a list of them, as ``kubectl get`` shows it."""

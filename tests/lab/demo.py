@@ -12,15 +12,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.lab.cluster_checks import run_everywhere
+from tests.lab.cluster_vnf import ClusterVnf
+from tests.lab.cluster_vnf import build_csar as build_cluster_csar
 from tests.lab.docker_host import DockerHost
 from tests.lab.driving import registry_status, tags
+from tests.lab.kubernetes import programs
+from tests.lab.kubernetes_site import KubernetesSite
 from tests.lab.machines import images
 from tests.lab.machines.host import say
-from tests.lab.registry_vnf import RegistryVnf, build_csar, tacker_cir
+from tests.lab.registry_vnf import RegistryVnf, build_csar
 from tests.lab.stand import CloudStand
+from tests.lab.vnf import tacker_cir
 
 GUEST = "debian-12"
-TAG = "demo/app:1"
+TAG = "demo/image:1"
+#: What runs as a pod.
+APP = "demo/app:1"
 
 
 class StepFailed(Exception):
@@ -71,47 +79,91 @@ def main() -> int:
 
 
 def _run(steps: Steps, stand: CloudStand, directory: Path) -> None:
-    with steps.step("build the VNF package"):
+    with steps.step("build the registry's VNF package"):
         # The name that the sample request asks for.
-        registry = shutil.copy(images.registry_image(), directory / "private_registry.tar")
-        csar = build_csar(directory, guest=GUEST, image=Path(registry))
+        archive = shutil.copy(images.registry_image(), directory / "private_registry.tar")
+        csar = build_csar(directory, guest=GUEST, image=Path(archive))
     with steps.step("check the conductor and the package (tacker-cir doctor)"):
         _doctor(stand, csar)
     with steps.step("onboard the package through Tacker"):
-        vnf = RegistryVnf(stand, csar)
+        registry = RegistryVnf(stand, csar)
     with DockerHost(stand.lab) as user:
-        _life(steps, stand, vnf, user, directory)
-    with steps.step("remove the VNF instance and its package"):
-        vnf.discard()
+        site = _registry(steps, stand, registry, user, directory)
+        _cluster(steps, stand, site, user, directory)
+    with steps.step("terminate the registry VNF and remove its package"):
+        _demand_completed(registry.terminate())
+        registry.discard()
 
 
-def _life(
-    steps: Steps, stand: CloudStand, vnf: RegistryVnf, user: DockerHost, directory: Path
-) -> None:
-    archive = directory / "app.tar"
+def _registry(
+    steps: Steps, stand: CloudStand, registry: RegistryVnf, user: DockerHost, directory: Path
+) -> KubernetesSite:
+    archive = directory / "image.tar"
     images.write_random_image(archive, TAG, size=5_000_000)
     with steps.step("instantiate the registry VNF") as notes:
-        _demand_completed(vnf.instantiate())
-        server = vnf.server()
+        _demand_completed(registry.instantiate())
+        server = registry.server()
         notes.append(f"http://{server.address}:5000/v2/ gives {_status(server.address)}")
     with steps.step("push an image from another machine and pull it") as notes:
         notes.append(_push_and_pull(user, archive, server.address))
-    with steps.step("heal the VNFC") as notes:
-        _demand_completed(vnf.heal(vnf.vnfc_ids()))
-        healed = vnf.server()
+    with steps.step("heal the registry's VNFC") as notes:
+        _demand_completed(registry.heal(registry.vnfc_ids()))
+        healed = registry.server()
         _demand(healed.id != server.id, "the VM is still the old one")
         _demand(stand.lab.state(server.machine)["state"] == "absent", "the old VM is still there")
         notes.append(f"new VM, {healed.address} gives {_status(healed.address)}")
-    with steps.step("push an image from another machine and pull it again") as notes:
-        notes.append(_push_and_pull(user, archive, healed.address))
-    with steps.step("heal the whole VNF") as notes:
-        _demand_completed(vnf.heal())
-        again = vnf.server()
-        _demand(again.id != healed.id, "the VM is still the old one")
-        notes.append(f"new stack, {again.address} gives {_status(again.address)}")
-    with steps.step("terminate the VNF"):
-        _demand_completed(vnf.terminate())
-        _demand(stand.lab.state(again.machine)["state"] == "absent", "the VM is still there")
+    site = KubernetesSite(stand.lab, f"{healed.address}:5000")
+    with steps.step("fill the registry with the images of Kubernetes"):
+        site.open()
+    return site
+
+
+def _cluster(
+    steps: Steps, stand: CloudStand, site: KubernetesSite, user: DockerHost, directory: Path
+) -> None:
+    app = f"{site.registry}/{APP}"
+    with steps.step(f"push an application to the registry: {APP}") as notes:
+        echo = programs.ensure(stand.lab.cache) / "echo"
+        archive = directory / "app.tar"
+        files = {"/echo": images.Entry(echo, 0o755), "/for": images.Entry(b"the demo")}
+        images.write_image(archive, APP, files, {"Entrypoint": ["/echo"]})
+        notes.append(f"digest {user.push(archive, APP, app)[:19]}")
+    with steps.step("build the cluster's VNF package and onboard it"):
+        cluster = ClusterVnf(stand, build_cluster_csar(directory, site.files(directory)))
+    with steps.step("instantiate the cluster VNF: one master, two workers") as notes:
+        parameters = site.parameters("containerd")
+        (entry,) = parameters["private_registry_connection_info"]
+        entry["test_image"] = APP
+        _demand_completed(cluster.instantiate(parameters))
+        notes.append(_nodes(cluster, 3))
+    with steps.step("run the application as a pod on every node"):
+        run_everywhere(cluster, [app])
+    with steps.step("scale out by one worker") as notes:
+        _demand_completed(cluster.scale("out"))
+        notes.append(_nodes(cluster, 4))
+    with steps.step("run the application on every node again"):
+        run_everywhere(cluster, [app])
+    with steps.step("scale in by one worker") as notes:
+        _demand_completed(cluster.scale("in"))
+        notes.append(_nodes(cluster, 3))
+    with steps.step("heal a worker") as notes:
+        worker = cluster.workers()[0]
+        _demand_completed(cluster.heal([cluster.vnfc_of(worker)]))
+        _demand(stand.lab.state(worker.machine)["state"] == "absent", "the old VM is still there")
+        notes.append(f"{_nodes(cluster, 3)}, one of them new")
+    with steps.step("run the application on every node once more"):
+        run_everywhere(cluster, [app])
+    with steps.step("terminate the cluster VNF and remove its package"):
+        _demand_completed(cluster.terminate())
+        _demand(cluster.servers() == [], "a VM is still there")
+        cluster.discard()
+
+
+def _nodes(cluster: ClusterVnf, count: int) -> str:
+    nodes = cluster.nodes()
+    _demand(len(nodes) == count and all(nodes.values()), f"the nodes and whether ready: {nodes}")
+    _demand(cluster.vim().node_names() == set(nodes), "Tacker's VIM is another cluster")
+    return f"{count} nodes ready"
 
 
 def _doctor(stand: CloudStand, csar: Path) -> None:

@@ -6,11 +6,13 @@ The tests of one cluster follow each other, in the order of this file.
 
 from __future__ import annotations
 
+import copy
 import json
 import shlex
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +33,13 @@ from tests.lab.registry_vnf import RegistryVnf
 from tests.lab.registry_vnf import build_csar as build_registry_csar
 from tests.lab.stand import CloudStand
 from tests.lab.vnf import Server
+from tests.unit.cluster import SPEC
 
 #: As long as a DNS label may be, so that directories and files named after it are long as well.
 LONG_NAME = f"{'r' * 63}.example.com"
 HTTP, HTTP_LOGIN, HTTPS, HTTPS_LOGIN, MUTUAL = range(5101, 5106)
+#: The spec's second registry, at the port that its name does not say.
+SPEC_NAME, SPEC_PORT, SPEC_LOGIN = "registry.example.com", 443, "user01"
 
 
 def completed(operation: dict[str, Any]) -> None:
@@ -99,6 +104,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
     for name, text in {
         "Files/registries/first/ca.crt": first.pem,
         "Files/registries/second/ca.crt": second.pem,
+        "Files/registries/ca.crt": second.pem,  # as in the spec
         "Files/registries/client.crt": certificate,
         "Files/registries/client.key": key,
     }.items():
@@ -110,6 +116,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
         HTTPS: Kind(first),
         HTTPS_LOGIN: Kind(second, names=(LONG_NAME,), password=PASSWORD),
         MUTUAL: Kind(first, clients=clients),
+        SPEC_PORT: Kind(second, names=(SPEC_NAME,), password=SPEC_LOGIN),
     }
     login = {"username": USER, "password": PASSWORD}
     entries = [
@@ -133,6 +140,14 @@ def site(tmp_path_factory) -> Iterator[Site]:
             "certificate_path": "Files/registries/first/ca.crt",
             "client_certificate_path": "Files/registries/client.crt",
             "client_key_path": "Files/registries/client.key",
+        },
+        {
+            "connection_type": "1",
+            "server": SPEC_NAME,
+            "username": SPEC_LOGIN,
+            "password": SPEC_LOGIN,
+            "certificate_path": "Files/registries/second/ca.crt",
+            "hosts_string": f"{GATEWAY} {SPEC_NAME}",
         },
     ]
     program = programs.ensure(stand.lab.cache) / "echo"
@@ -187,6 +202,17 @@ def restarts(cluster: ClusterVnf) -> dict[str, int]:
         )
         for pod in cluster.get("pods", "--all-namespaces")["items"]
     }
+
+
+def mask_ssh(site: Site, server: Server) -> bool:
+    """Make a VM unreachable; False while it is too early in its boot for that."""
+    stop = ["systemctl", "mask", "--now", "ssh"]
+    return site.stand.lab.run(server.machine, stop, check=False).returncode == 0
+
+
+def unmask_ssh(site: Site, server: Server) -> None:
+    for words in (["unmask"], ["start"]):
+        site.stand.lab.run(server.machine, ["systemctl", *words, "ssh"])
 
 
 class TestSimpleClusterOnDocker:
@@ -256,6 +282,22 @@ class TestSimpleClusterOnDocker:
             assert addresses.isdisjoint(server.address for server in gone)
         cluster.kubectl("delete", "deployment", "movable")
 
+    def test_a_retried_scale_out_is_completed_by_the_next_operation(self, site, cluster):
+        """Tacker does not call scale_end again on a retry."""
+        before = {server.id for server in cluster.workers()}
+        operation = cluster.begin_scale("out")
+        (new,) = wait_for(
+            lambda: [s for s in cluster.workers() if s.id not in before], "the machine", 60, 0.5
+        )
+        wait_for(lambda: mask_ssh(site, new), "its sshd to be stopped", 30)
+        assert new.address in refused(cluster.tacker.wait(operation, 600))
+        unmask_ssh(site, new)
+        cluster.tacker.retry(operation)
+        completed(cluster.tacker.wait(operation, 600))
+        assert len(cluster.nodes()) == len(cluster.servers()) - 1
+        completed(cluster.modify({"vnfInstanceDescription": "any operation"}))
+        assert cluster.nodes()[cluster.node_of(new)]
+
     def test_heal_a_worker(self, site, cluster):
         old = cluster.workers()[0]
         site.stand.lab.run(old.machine, ["systemctl", "stop", "kubelet"])
@@ -284,7 +326,11 @@ class TestSimpleClusterOnDocker:
         for number, entry in enumerate(entries, 1):
             key = "private_registry_connection_info" + (f"_{number}" if number > 1 else "")
             metadata[key] = json.dumps([entry])
-        protected = [site.registries[port] for port in (HTTP_LOGIN, HTTPS_LOGIN)]
+        protected = {
+            registry: entry["password"]
+            for registry, entry in zip(site.registries.values(), site.entries, strict=True)
+            if "password" in entry
+        }
         for registry in protected:
             registry.set_password(rotated)
         try:
@@ -293,8 +339,8 @@ class TestSimpleClusterOnDocker:
             assert started(site, servers, "docker") == dockers
             assert restarts(cluster) == pods
         finally:
-            for registry in protected:
-                registry.set_password(PASSWORD)
+            for registry, password in protected.items():
+                registry.set_password(password)
         completed(cluster.modify({"metadata": dict.fromkeys(metadata)}))
         run_everywhere(cluster, site.images)
 
@@ -349,7 +395,7 @@ class TestComplexClusterOnContainerd:
         assert etcd_members(cluster) == {m.address for m in cluster.masters()}
         run_everywhere(cluster, site.images)
 
-    def test_heal_the_master_with_the_virtual_address(self, site, cluster):
+    def test_heal_the_master_with_the_virtual_address_and_a_worker(self, site, cluster):
         vim = cluster.vim()
         address = vim.url.removeprefix("https://").partition(":")[0]
         holders = [
@@ -359,7 +405,9 @@ class TestComplexClusterOnContainerd:
         ]
         (old,) = holders
         before = {m.address: started(site, [m], "haproxy") for m in cluster.masters() if m != old}
-        completed(cluster.heal([cluster.vnfc_of(old)]))
+        (worker,) = cluster.workers()
+        completed(cluster.heal([cluster.vnfc_of(old), cluster.vnfc_of(worker)]))
+        assert cluster.workers()[0].id != worker.id
         new = next(m for m in cluster.masters() if m.address == old.address)
         assert new.id != old.id
         assert list(cluster.nodes().values()) == [True] * 4
@@ -410,6 +458,20 @@ def etcd_members(cluster: ClusterVnf) -> set[str]:
     return told[0]
 
 
+def spec_parameters(site: Site, proxy_url: str) -> dict[str, Any]:
+    """Return the parameters in the spec's sample request, addresses and proxies replaced, and with
+    what the lab's site needs besides."""
+    given = copy.deepcopy(SPEC)
+    given["proxy"] |= {"http_proxy": proxy_url, "https_proxy": proxy_url}
+    given["proxy"]["k8s_node_cidr"] = str(ip_network(f"{GATEWAY}/24", strict=False))
+    http, https = given["private_registry_connection_info"]
+    http["server"] = site.kubernetes.registry
+    https["hosts_string"] = f"{GATEWAY} {SPEC_NAME}"
+    of_the_site = site.kubernetes.parameters("docker")
+    names = ("kubernetes_version", "package_repository", "image_repository", "cni_manifest_path")
+    return {**given, **{name: of_the_site[name] for name in names}}
+
+
 class TestWhatGoesWrong:
     """Failures in the middle, and requests that cannot be fulfilled."""
 
@@ -437,8 +499,7 @@ class TestWhatGoesWrong:
         detail = refused(cluster.tacker.wait(operation, 600))
         assert f"worker-{worker.address.replace('.', '-')} ({worker.address})" in detail
         uid = cluster.get("namespace", "kube-system")["metadata"]["uid"]
-        site.stand.lab.run(worker.machine, ["systemctl", "unmask", "--now", "ssh"])
-        site.stand.lab.run(worker.machine, ["systemctl", "start", "ssh"])
+        unmask_ssh(site, worker)
         cluster.tacker.retry(operation)
         completed(cluster.tacker.wait(operation, 600))
         assert list(cluster.nodes().values()) == [True] * 2
@@ -467,24 +528,26 @@ class TestWhatGoesWrong:
         assert list(cluster.nodes().values()) == [True] * 2
         assert cluster.vim().node_names() == set(cluster.nodes())
 
-    def test_two_clusters_at_once(self, site, cluster, tmp_path):
+    def test_two_clusters_at_once_one_of_them_the_specs(self, site, cluster, tmp_path, proxy_url):
         other = site.cluster(tmp_path / "other")
-        parameters = site.parameters("docker", [])
+        parameters = {**site.parameters("docker", []), "vim_name": f"cluster-{other.id}"}
 
-        def instantiate(made: ClusterVnf) -> dict[str, Any]:
-            named = {**parameters, "vim_name": f"cluster-{made.id}"}
-            return made.instantiate(named, level="one_worker")
+        def instantiate(made: ClusterVnf, with_parameters: dict[str, Any]) -> dict[str, Any]:
+            return made.instantiate(with_parameters, level="one_worker")
 
+        both = (spec_parameters(site, proxy_url), parameters)
         with ThreadPoolExecutor() as pool:
-            for operation in pool.map(instantiate, (cluster, other)):
+            for operation in pool.map(instantiate, (cluster, other), both):
                 completed(operation)
+        assert cluster.vim().name == "kubernetes_vim"
+        only = site.registries[SPEC_PORT].image
+        run_everywhere(cluster, [site.kubernetes.echo_image, f"{SPEC_NAME}/{only}"])
         assert cluster.vim().node_names() == set(cluster.nodes())
         assert other.vim().node_names() == set(other.nodes())
         assert set(cluster.nodes()).isdisjoint(other.nodes())
         # A third one may not take a name that is there.
         third = site.cluster(tmp_path / "third")
-        taken = {**parameters, "vim_name": f"cluster-{other.id}"}
-        operation = third.instantiate(taken, level="one_worker")
+        operation = third.instantiate(parameters, level="one_worker")
         assert f"another VIM is named 'cluster-{other.id}'" in refused(operation)
         assert third.servers() == []
         for made in (third, other):
