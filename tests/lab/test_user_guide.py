@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of the user guide, run as they are printed there (ids filled in)."""
+"""The commands of the user guide, run as they are printed there (ids filled in).
+
+Those of the cluster's pages are taken from the pages, and each has to be run. What the lab needs
+besides is added to them: its guests, its site without the Internet, a VNFD's id of their own.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,22 @@ import shlex
 import shutil
 import subprocess
 import uuid
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.lab import cluster_vnf
 from tests.lab.driving import registry_status
+from tests.lab.guide import Guide
+from tests.lab.kubernetes_site import KubernetesSite
 from tests.lab.machines import images
 from tests.lab.machines.host import wait_for
 from tests.lab.registry_vnf import request, tacker_cir
 from tests.lab.stand import CloudStand
 
 BODY = "instantiate_private_registry_basehot.json"
+PAGES = ("kubernetes.rst", "kubernetes-operations.rst")
 #: Seconds between two questions: the client's start takes a processor for longer than one.
 EVERY = 2
 
@@ -49,16 +59,23 @@ class OpenStack:
         """State of an LCM operation occurrence."""
         return self.field("Operation State", "vnflcm", "op", "show", operation)
 
-    def newest(self, instance: str, wanted: str = "COMPLETED") -> str:
+    def newest(self, instance: str, wanted: str = "COMPLETED", seconds: float = 120) -> str:
         """Wait for the end of the operation that was begun last; return its id."""
         words = ("vnflcm", "op", "list", "--filter", f"(eq,vnfInstanceId,{instance})")
-        listed = {row["ID"] for row in json.loads(self(*words, "-f", "json"))}
-        (operation,) = listed - self._seen
-        self._seen |= listed
-        ended = ("COMPLETED", "FAILED_TEMP")
-        wait_for(lambda: self.state(operation) in ended, "the operation's end", 120, EVERY)
+
+        def new() -> set[str]:
+            return {row["ID"] for row in json.loads(self(*words, "-f", "json"))} - self._seen
+
+        # That of an update is there only some time after its answer.
+        (operation,) = wait_for(new, "the operation", 60, EVERY)
+        self._seen.add(operation)
+        self.wait(operation, ("COMPLETED", "FAILED_TEMP"), seconds)
         assert self.state(operation) == wanted, self("vnflcm", "op", "show", operation)
         return operation
+
+    def wait(self, operation: str, states: tuple[str, ...], seconds: float) -> None:
+        """Wait until an operation is in one of the states."""
+        wait_for(lambda: self.state(operation) in states, f"{operation} {states}", seconds, EVERY)
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +152,203 @@ def test_life_of_a_registry_by_the_openstack_client(stand, openstack, csar, tmp_
     openstack("vnflcm", "delete", instance)
     openstack("vnf", "package", "update", package, "--operational-state", "DISABLED")
     openstack("vnf", "package", "delete", package)
+
+
+class Reader:
+    """Somebody who works through the cluster's pages.
+
+    :param stand: the lab
+    :param openstack: the client
+    :param directory: where the commands run
+    """
+
+    def __init__(self, stand: CloudStand, openstack: OpenStack, directory: Path):
+        self._stand, self._openstack, self._directory = stand, openstack, directory
+        self.guide = Guide(*PAGES)
+        #: What stands for the pages' capital words and examples.
+        self.values: dict[str, str] = {}
+
+    def __call__(self, command: str, *more: str) -> str:
+        """Run a command of the pages.
+
+        :param more: further words
+        """
+        program, *words = [*self.guide.words(command, self.values), *more]
+        run = self._openstack if program == "openstack" else tacker_cir
+        return run(*words)
+
+    def field(self, name: str, command: str) -> str:
+        """One column of a command's answer."""
+        return self(command, "-f", "value", "-c", name).strip()
+
+    def kubectl(self, words: str, *more: str) -> str:
+        """Run a command that the pages have run on a master; the lab needs no ssh for that."""
+        master = self.server("masterNode")
+        command = f"ssh ubuntu@MASTER sudo kubectl --kubeconfig /etc/kubernetes/admin.conf {words}"
+        _ssh, _login, _sudo, *found = self.guide.words(command, self.values)
+        return self._stand.lab.run(master["machine"], [*found, *more]).stdout
+
+    def server(self, vdu: str) -> dict[str, Any]:
+        """A server of the VNF instance at hand."""
+        stack = f"vnflcm_{self.values['VNF_INSTANCE_ID']}"
+        found = [s for s in self._stand.cloud.servers() if s["root_stack"] == stack]
+        return next(server for server in found if server["resource"] == vdu)
+
+    def address(self, vdu: str) -> str:
+        """A server's address."""
+        return str(self._stand.lab.state(self.server(vdu)["machine"])["address"])
+
+    def write(self, name: str, body: Any = None) -> None:
+        """Write a file that a command names.
+
+        :param body: None for what the pages say
+        """
+        text = self.guide.file(name, self.values) if body is None else json.dumps(body)
+        (self._directory / name).write_text(text)
+
+    def onboard(self, package: str) -> None:
+        """Onboard a package and learn its VNFD's id."""
+        self.values["VNF_PACKAGE_ID"] = self.field("ID", "openstack vnf package create")
+        self(f"openstack vnf package upload --path {package} VNF_PACKAGE_ID")
+        show = "openstack vnf package show VNF_PACKAGE_ID"
+        wait_for(
+            lambda: self.field("Onboarding State", show) == "ONBOARDED", "onboarding", 60, EVERY
+        )
+        self.values["VNFD_ID"] = self.field("VNFD ID", show)
+
+    def ended(self, wanted: str = "COMPLETED", seconds: float = 900) -> str:
+        """Wait for the end of the operation that was begun last; return what is shown of it."""
+        operation = self._openstack.newest(self.values["VNF_INSTANCE_ID"], wanted, seconds)
+        self.values["LCM_OP_OCC_ID"] = operation
+        listed = 'openstack vnflcm op list --filter "(eq,vnfInstanceId,VNF_INSTANCE_ID)"'
+        assert operation in self(listed)
+        return self("openstack vnflcm op show LCM_OP_OCC_ID", "-f", "json")
+
+    def discard(self) -> None:
+        """Terminate the VNF instance at hand and remove it and its package."""
+        self("openstack vnflcm terminate VNF_INSTANCE_ID")
+        self.ended()
+        self("openstack vnflcm delete VNF_INSTANCE_ID")
+        self("openstack vnf package update VNF_PACKAGE_ID --operational-state DISABLED")
+        self("openstack vnf package delete VNF_PACKAGE_ID")
+
+
+@pytest.fixture
+def reader(stand, openstack, tmp_path, monkeypatch) -> Reader:
+    monkeypatch.chdir(tmp_path)
+    return Reader(stand, openstack, tmp_path)
+
+
+def test_life_of_a_cluster_by_the_openstack_client(stand, openstack, reader, tmp_path):
+    registry_ids, site = _begin_registry(stand, openstack, reader, tmp_path)
+    registry_machine = reader.server("PrivateRegistryVDU")["machine"]
+    reader.values["192.168.0.10:5000/app:1"] = site.echo_image
+    reader.values["192.168.0.10:5000"] = site.registry
+    reader.values["ubuntu-22.04"] = cluster_vnf.GUEST
+    files = [f"--file={name}={path}" for name, path in site.files(tmp_path).items()]
+    reader(
+        "tacker-cir csar build kubernetes --vm-image ubuntu-22.04 --flavor m1.medium "
+        "--output kubernetes.zip",
+        f"--vnfd-id={uuid.uuid4()}",
+        *files,
+    )
+    reader.onboard("kubernetes.zip")
+    create = "openstack vnflcm create VNFD_ID --name cluster"
+    reader.values["VNF_INSTANCE_ID"] = reader.field("ID", create)
+    instantiate = "openstack vnflcm instantiate VNF_INSTANCE_ID cluster.json"
+    vim = openstack.field("ID", "vim", "list")
+    parameters = site.parameters("containerd")
+    body = cluster_vnf.request("simple", vim, parameters, "one_worker")
+
+    # A fault that only the driver can find; rolled back.
+    inside = {**parameters, "master_node": {"pod_cidr": "198.51.0.0/16"}}
+    reader.write("cluster.json", cluster_vnf.request("simple", vim, inside, "one_worker"))
+    assert "ok" in reader("tacker-cir validate cluster.json --csar kubernetes.zip")
+    reader(instantiate)
+    assert "overlaps subnet" in reader.ended("FAILED_TEMP")
+    reader("openstack vnflcm op rollback LCM_OP_OCC_ID")
+    openstack.wait(reader.values["LCM_OP_OCC_ID"], ("ROLLED_BACK",), 60)
+
+    # A cause that can be mended: the registry does not answer.
+    reader.write("cluster.json", body)
+    stand.lab.run(registry_machine, ["docker", "stop", "private_registry"])
+    reader(instantiate)
+    assert f"{site.registry}: TCP" in reader.ended("FAILED_TEMP")
+    stand.lab.run(registry_machine, ["docker", "start", "private_registry"])
+    reader("openstack vnflcm op retry LCM_OP_OCC_ID")
+    openstack.wait(reader.values["LCM_OP_OCC_ID"], ("COMPLETED",), 600)
+
+    url = f"https://{reader.address('masterNode')}:6443"
+    assert url in reader("openstack vim show kubernetes_vim")
+    assert _ready_nodes(reader) == 2
+    reader.kubectl("run app --image=192.168.0.10:5000/app:1", "--", "serve", ":8080")
+    wait_for(lambda: "Running" in reader.kubectl("get pod app"), "the pod", 60, EVERY)
+
+    scale = "openstack vnflcm scale --type {} --aspect-id worker_instance --number-of-steps 1 {}"
+    for kind, nodes in (("SCALE_OUT", 3), ("SCALE_IN", 2)):
+        reader(scale.format(kind, "VNF_INSTANCE_ID"))
+        reader.ended()
+        assert _ready_nodes(reader) == nodes
+
+    _change_registries(reader)
+    reader.write("touch.json")
+    reader("openstack vnflcm update VNF_INSTANCE_ID --I touch.json")
+    reader.ended()
+
+    shown = json.loads(reader("openstack vnflcm show VNF_INSTANCE_ID", "-f", "json"))
+    vnfcs = shown["Instantiated Vnf Info"]["vnfcResourceInfo"]
+    (reader.values["VNFC_ID"],) = (v["id"] for v in vnfcs if v["vduId"] == "workerNode")
+    for heal in (" --vnfc-instance VNFC_ID", ""):
+        reader(f"openstack vnflcm heal VNF_INSTANCE_ID{heal}")
+        reader.ended()
+        assert _ready_nodes(reader) == 2
+
+    reader.discard()
+    assert "kubernetes_vim" not in openstack("vim", "list")
+    reader.values |= registry_ids
+    reader.discard()
+    assert reader.guide.left == set()
+
+
+def _begin_registry(
+    stand: CloudStand, openstack: OpenStack, reader: Reader, directory: Path
+) -> tuple[dict[str, str], KubernetesSite]:
+    """Make the registry as the page says; return its ids, and the site that it is filled for."""
+    shutil.copy(images.registry_image(), directory / "registry.tar")
+    reader.values["ubuntu-22.04"] = "debian-12"
+    reader(
+        "tacker-cir csar build private-registry --base-hot --vm-image ubuntu-22.04 "
+        "--flavor m1.small --image registry.tar --output private-registry.zip",
+        f"--vnfd-id={uuid.uuid4()}",
+    )
+    reader.onboard("private-registry.zip")
+    image = {"image_path": "Files/images/registry.tar"}
+    reader.write("registry.json", request(BODY, openstack.field("ID", "vim", "list"), image))
+    create = "openstack vnflcm create VNFD_ID --name registry"
+    reader.values["VNF_INSTANCE_ID"] = reader.field("ID", create)
+    reader("openstack vnflcm instantiate VNF_INSTANCE_ID registry.json")
+    reader.ended()
+    site = KubernetesSite(stand.lab, f"{reader.address('PrivateRegistryVDU')}:5000")
+    site.open()
+    return {name: reader.values[name] for name in ("VNF_PACKAGE_ID", "VNF_INSTANCE_ID")}, site
+
+
+def _ready_nodes(reader: Reader) -> int:
+    """Return how many nodes there are, after all of them are ready."""
+    lines = reader.kubectl("get nodes").splitlines()[1:]
+    assert all(line.split()[1] == "Ready" for line in lines), lines
+    return len(lines)
+
+
+def _change_registries(reader: Reader) -> None:
+    """Update the metadata: wrongly, given up; rightly; and back to what was requested."""
+    update = "openstack vnflcm update VNF_INSTANCE_ID --I {}"
+    wrong = {"private_registry_connection_info": reader.values["192.168.0.10:5000"]}
+    reader.write("registries.json", {"metadata": wrong})
+    reader(update.format("registries.json"))
+    assert "written as JSON in one string" in reader.ended("FAILED_TEMP")
+    reader("openstack vnflcm op fail LCM_OP_OCC_ID")
+    for name in ("registries.json", "as-requested.json"):
+        reader.write(name)
+        reader(update.format(name))
+        reader.ended()
