@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab.machines import apt, base, cgroups, leftovers, network, packages, services
+from tests.lab.machines import apt, base, cgroups, leftovers, limits, network, packages, services
 from tests.lab.machines.host import CACHE, NETNS, RUN, LabError, locked, remove, step
 from tests.lab.machines.machine import Machine
 
@@ -147,6 +147,7 @@ class MachineLab:
         self.dir.mkdir(parents=True, exist_ok=True)
         tree = base.ensure(self.cache)
         repositories = packages.ensure(self.cache, tree)
+        limits.lift(self.cache, self.netns)
         network.up(self.netns)
         services.start(self.cache, self.dir, self.netns, repositories, proxy_password)
         facts = {"base": str(tree), "repositories": str(repositories)}
@@ -158,6 +159,7 @@ class MachineLab:
         network.down(self.netns)
         remove(self._disks)
         remove(self.dir)
+        limits.restore(self.cache, self.netns)
 
     def _facts(self) -> dict[str, str]:
         try:
