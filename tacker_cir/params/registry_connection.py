@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from tacker_cir.command import Secret
 from tacker_cir.params.names import is_host_name, split_server
 from tacker_cir.params.reader import Key, Reader
+from tacker_cir.render import docker_auth
 
 KEY = "private_registry_connection_info"
 
@@ -70,8 +71,15 @@ class RegistryConnection:
         return split_server(self.server)[0]
 
     @property
+    def login(self) -> Secret | None:
+        """User and password as HTTP's basic authentication and Docker's files have them."""
+        if self.username is None or self.password is None:
+            return None
+        return Secret(docker_auth.basic_auth(self.username, self.password.reveal()))
+
+    @property
     def secrets(self) -> tuple[Secret, ...]:
-        return tuple(s for s in (self.password, self.client_key) if s is not None)
+        return tuple(s for s in (self.password, self.login, self.client_key) if s is not None)
 
 
 def read_registries(reader: Reader, runtime: str | None) -> tuple[RegistryConnection, ...]:

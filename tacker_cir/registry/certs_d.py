@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from tacker_cir.host.files import ManagedFile
 from tacker_cir.params.registry_connection import RegistryConnection
-from tacker_cir.render import docker_auth, hosts_toml
+from tacker_cir.render import hosts_toml
 from tacker_cir.render.hosts_toml import Endpoint
 
 _CA, _CERTIFICATE, _KEY = "ca.crt", "client.cert", "client.key"
@@ -69,10 +69,9 @@ def _endpoint(top: str, registry: RegistryConnection) -> Endpoint:
     is_hub = registry.server == _DOCKER_HUB
     authorization = client = None
     # Docker Hub takes tokens only; there the login is the kubelet's alone.
-    if registry.username is not None and registry.password is not None and not is_hub:
+    if registry.login and not is_hub:
         # Not only the kubelet pulls: kubeadm does, and containerd itself the pause image.
-        login = docker_auth.basic_auth(registry.username, registry.password.reveal())
-        authorization = f"Basic {login}"
+        authorization = f"Basic {registry.login.reveal()}"
     if registry.client_certificate and registry.client_key:
         client = (f"{directory}/{_CERTIFICATE}", f"{directory}/{_KEY}")
     return Endpoint(

@@ -323,11 +323,7 @@ def _read(node: str, facts: Facts, path: str, understand: Callable[[str | None],
 
 
 def _logins(registries: Sequence[RegistryConnection]) -> dict[str, str]:
-    return {
-        registry.server: docker_auth.basic_auth(registry.username, registry.password.reveal())
-        for registry in registries
-        if registry.username is not None and registry.password is not None
-    }
+    return {r.server: r.login.reveal() for r in registries if r.login}
 
 
 def _daemon_entries(registries: Sequence[RegistryConnection]) -> Registries:

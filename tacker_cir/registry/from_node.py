@@ -25,14 +25,13 @@ from tacker_cir.ssh import Connection
 
 T = TypeVar("T")
 
+#: Bytes read at once.
 BLOCK = 64 * 1024
 _CERTIFICATE = re.compile(
     "-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\\s]+-----END CERTIFICATE-----", re.ASCII
 )
 #: Of an answer's body no more is read.
 KEEP_BODY = 64 * 1024
-
-
 #: Seconds that a connection may take as a whole; the node ends what is older.
 LIFETIME = 60
 
@@ -175,7 +174,8 @@ def get(
     client = http.client.HTTPConnection(host, port)
     if tls is not None:
         client.default_port = http.client.HTTPS_PORT
-    client.sock = _Stream(channel) if tls is None else _Tls(channel, tls, host)  # type: ignore[assignment]
+    stream = _Stream(channel) if tls is None else _Tls(channel, tls, host)
+    client.sock = stream  # type: ignore[assignment]
     client.request("GET", path, headers=dict(headers))
     answer = client.getresponse()
     received = {name.lower(): value for name, value in answer.getheaders()}

@@ -17,7 +17,6 @@ from tacker_cir.exceptions import ConnectionLost, HostError
 from tacker_cir.host.runtime import CONTAINERD_CONFIG
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.registry_connection import HostsEntry, RegistryConnection
-from tacker_cir.registry import connection as access
 from tests.certificates import Authority
 from tests.lab import access_node, cri
 from tests.lab.access_node import RUNTIMES, AccessNode
@@ -127,7 +126,7 @@ def test_every_registry_at_once_twice_and_removed(node):
 
 def test_secrets_are_for_root_alone(node):
     node.ensure(*ALL)
-    secret = [PASSWORD, access._logins(ALL)[AT[5002].server], CLIENT_KEY.splitlines()[2]]
+    secret = [PASSWORD, AT[5002].login.reveal(), CLIENT_KEY.splitlines()[2]]
     for text in secret:
         found = node.run(
             'grep -rlF -- "$1" /etc /root /var/lib/kubelet /var/lib/tacker-cir || :', text

@@ -73,7 +73,7 @@ def test_the_body_of_the_spec(package):
     assert login.ca == (package.root / "Files/registries/ca.crt").read_text()
     assert set(params.secrets) == {
         Secret(value) for value in ("ubuntu", "password1", "password2", "user01")
-    }
+    } | {login.login}
 
 
 def test_the_placeholders_of_the_specs_proxies_are_no_ports(package):

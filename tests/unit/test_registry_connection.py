@@ -77,7 +77,11 @@ def test_all_that_can_be_given(package):
         mirror_fallback=False,
         test_image="registry.example.com/library/busybox:latest",
     )
-    assert registry.secrets == (registry.password, registry.client_key)
+    assert registry.secrets == (
+        registry.password,
+        registry.login,
+        registry.client_key,
+    )
     assert "PRIVATE KEY" not in repr(registry) and "wört" not in repr(registry)
 
 
