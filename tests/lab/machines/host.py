@@ -26,12 +26,6 @@ RUN = Path(os.environ.get("TACKER_CIR_LAB_RUN", "/run/tacker-cir-lab"))
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
-INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
-INOTIFY_INSTANCES = 1024
-"""A node of Kubernetes takes 14 of the 128 that Linux gives a user, and the root of all machines is
-the host's."""
-
-
 class LabError(Exception):
     """The lab could not do what was asked; the message says what and why."""
 
@@ -50,19 +44,6 @@ def step(what: str) -> Iterator[None]:
     start = time.monotonic()
     yield
     say(f"{what}: done in {time.monotonic() - start:.1f} s")
-
-
-def raise_inotify_limit() -> None:
-    """Let machines watch as many files as they do elsewhere, where each has a kernel of its own."""
-    limit = int(INOTIFY_LIMIT.read_text())
-    if limit >= INOTIFY_INSTANCES:
-        return
-    try:
-        INOTIFY_LIMIT.write_text(str(INOTIFY_INSTANCES))
-    except OSError as error:
-        say(f"fs.inotify.max_user_instances stays {limit}, enough for 8 nodes of clusters: {error}")
-    else:
-        say(f"fs.inotify.max_user_instances was {limit}, is {INOTIFY_INSTANCES} until next boot")
 
 
 def run(

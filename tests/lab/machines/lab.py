@@ -14,16 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.lab.machines import apt, base, cgroups, leftovers, limits, network, packages, services
-from tests.lab.machines.host import (
-    CACHE,
-    NETNS,
-    RUN,
-    LabError,
-    locked,
-    raise_inotify_limit,
-    remove,
-    step,
-)
+from tests.lab.machines.host import CACHE, NETNS, RUN, LabError, locked, remove, step
 from tests.lab.machines.machine import Machine
 
 
@@ -153,7 +144,6 @@ class MachineLab:
 
     def _up(self, proxy_password: str | None) -> None:
         apt.ensure(base.HOST_PACKAGES)
-        raise_inotify_limit()
         self.dir.mkdir(parents=True, exist_ok=True)
         tree = base.ensure(self.cache)
         repositories = packages.ensure(self.cache, tree)
