@@ -13,8 +13,9 @@ from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts
 from tacker_cir.host.runtime import DOCKER_DAEMON
 from tacker_cir.params.registry_connection import HostsEntry, RegistryConnection
-from tacker_cir.registry import connection as access
-from tacker_cir.registry.connection import Owned, is_loaded, plan
+from tacker_cir.registry import node_files as access
+from tacker_cir.registry.connection import is_loaded
+from tacker_cir.registry.node_files import Owned, plan
 from tacker_cir.render.containerd_config import tomllib
 from tacker_cir.render.docker_daemon import Registries
 

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which files a node shall have for its registries, and what of them is ours.
+
+That is kept on the node, so that a registry that is no longer wanted leaves nothing behind,
+whatever changed meanwhile, and nothing of others is taken away.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from tacker_cir.exceptions import HostError
+from tacker_cir.facts import Facts
+from tacker_cir.host.files import ManagedFile
+from tacker_cir.host.runtime import CONTAINERD_CERTS_D, DOCKER_DAEMON, kept, unusable
+from tacker_cir.params.registry_connection import RegistryConnection
+from tacker_cir.registry import certs_d
+from tacker_cir.render import docker_auth, docker_daemon, hosts
+from tacker_cir.render.docker_daemon import Registries
+
+DOCKER_CERTS_D = "/etc/docker/certs.d"
+#: Logins of root's docker command, and those of the kubelet for every pod.
+DOCKER_LOGINS = "/root/.docker/config.json"
+KUBELET_LOGINS = "/var/lib/kubelet/config.json"
+HOSTS = "/etc/hosts"
+#: What cloud-init writes /etc/hosts from at each boot, where it is told to (manage_etc_hosts, as in
+#: Debian's cloud images); Ubuntu uses the same file.
+HOSTS_TEMPLATE = "/etc/cloud/templates/hosts.debian.tmpl"
+#: What of all this is ours.
+STATE = "/var/lib/tacker-cir/registries.json"
+
+#: What :func:`plan` must know.
+CONTENTS = (DOCKER_DAEMON, DOCKER_LOGINS, KUBELET_LOGINS, HOSTS, HOSTS_TEMPLATE, STATE)
+TREES = (DOCKER_CERTS_D, CONTAINERD_CERTS_D)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Owned:
+    """What is ours of a node's files.
+
+    :param files: paths of whole files
+    :param daemon: entries of Docker's daemon.json
+    :param docker_logins: servers in root's config.json
+    :param kubelet_logins: servers in the kubelet's config.json
+    """
+
+    files: tuple[str, ...] = ()
+    daemon: Registries = field(default_factory=Registries)
+    docker_logins: tuple[str, ...] = ()
+    kubelet_logins: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str | None) -> Owned:
+        """Return what :meth:`dump` wrote.
+
+        :raises ValueError: somebody changed it
+        """
+        if text is None:
+            return cls()
+        try:
+            document = json.loads(text)
+            lists = {key: tuple(document[key]) for key in _LISTS}
+        except (ValueError, TypeError, KeyError):
+            raise ValueError("is not what an earlier operation wrote") from None
+        daemon = Registries(lists["insecure_registries"], lists["registry_mirrors"])
+        return cls(lists["files"], daemon, lists["docker_logins"], lists["kubelet_logins"])
+
+    def dump(self) -> str | None:
+        """Return it as text for the node, None where nothing is ours."""
+        if self == Owned():
+            return None
+        values = (
+            self.files,
+            self.daemon.insecure,
+            self.daemon.mirrors,
+            self.docker_logins,
+            self.kubelet_logins,
+        )
+        return json.dumps(dict(zip(_LISTS, values, strict=True)), indent=4) + "\n"
+
+    def __or__(self, other: Owned) -> Owned:
+        return Owned(
+            _union(self.files, other.files),
+            Registries(
+                _union(self.daemon.insecure, other.daemon.insecure),
+                _union(self.daemon.mirrors, other.daemon.mirrors),
+            ),
+            _union(self.docker_logins, other.docker_logins),
+            _union(self.kubelet_logins, other.kubelet_logins),
+        )
+
+
+_LISTS = ("files", "insecure_registries", "registry_mirrors", "docker_logins", "kubelet_logins")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The files of a node as they shall be, and what of them will be ours.
+
+    :param before: what is ours now
+    :param files: in the order to write them; those to be removed last
+    """
+
+    before: Owned
+    after: Owned
+    files: tuple[ManagedFile, ...]
+
+    @property
+    def gone(self) -> Registries:
+        """Entries of Docker's daemon.json that are ours no longer."""
+        before, after = self.before.daemon, self.after.daemon
+        return Registries(
+            tuple(e for e in before.insecure if e not in after.insecure),
+            tuple(e for e in before.mirrors if e not in after.mirrors),
+        )
+
+
+def plan(
+    node: str,
+    facts: Facts,
+    registries: Sequence[RegistryConnection],
+    runtime: str,
+    node_lines: tuple[str, ...] = (),
+) -> Plan:
+    """Return what shall be on a node; parameters as for
+    :func:`tacker_cir.registry.connection.ensure_access`.
+
+    :param node: the machine as the user knows it
+    :raises HostError: a file of others cannot be completed
+    """
+    on_docker = runtime == "docker"
+    before = _read(node, facts, STATE, Owned.parse)
+    if on_docker:
+        own_files = certs_d.docker_files(DOCKER_CERTS_D, registries)
+    else:
+        own_files = certs_d.containerd_files(CONTAINERD_CERTS_D, registries)
+    logins = _logins(registries)
+    entries = _daemon_entries(registries) if on_docker else Registries()
+    daemon, our_entries = _read(
+        node, facts, DOCKER_DAEMON, lambda text: docker_daemon.merge(text, before.daemon, entries)
+    )
+    docker_logins, our_docker_logins = _read(
+        node,
+        facts,
+        DOCKER_LOGINS,
+        lambda text: docker_auth.merge(text, before.docker_logins, logins if on_docker else {}),
+    )
+    kubelet_logins, our_kubelet_logins = _read(
+        node,
+        facts,
+        KUBELET_LOGINS,
+        lambda text: docker_auth.merge(text, before.kubelet_logins, logins),
+    )
+    _check_hosts(node, facts, registries)
+    lines = [*node_lines, *_hosts_lines(registries)]
+
+    def with_lines(text: str | None) -> str:
+        return hosts.with_block(text or "", lines)
+
+    host_files = [
+        kept(facts, path, _read(node, facts, path, with_lines))
+        for path in (HOSTS, HOSTS_TEMPLATE)
+        if path == HOSTS or path in facts.contents
+    ]
+    after = Owned(
+        tuple(file.path for file in own_files), our_entries, our_docker_logins, our_kubelet_logins
+    )
+    files = (
+        *own_files,
+        *host_files,
+        kept(facts, DOCKER_DAEMON, daemon),
+        # Logins are secrets, whatever mode an earlier file had.
+        _secret(DOCKER_LOGINS, docker_logins, facts),
+        _secret(KUBELET_LOGINS, kubelet_logins, facts),
+        *(ManagedFile(path, None) for path in before.files if path not in after.files),
+    )
+    return Plan(before, after, files)
+
+
+def _read(node: str, facts: Facts, path: str, understand: Callable[[str | None], T]) -> T:
+    """Return what ``understand`` makes of a file's text."""
+    try:
+        return understand(facts.text(path))
+    except ValueError as error:
+        raise unusable(node, path, error) from None
+
+
+def _logins(registries: Sequence[RegistryConnection]) -> dict[str, str]:
+    return {r.server: r.login.reveal() for r in registries if r.login}
+
+
+def _daemon_entries(registries: Sequence[RegistryConnection]) -> Registries:
+    return Registries(
+        tuple(r.server for r in registries if not r.https or r.skip_verify),
+        tuple(r.url for r in registries if r.mirror_of),
+    )
+
+
+def _hosts_lines(registries: Sequence[RegistryConnection]) -> list[str]:
+    return [hosts.line(r.hosts.address, r.hosts.names) for r in registries if r.hosts]
+
+
+def _check_hosts(node: str, facts: Facts, registries: Sequence[RegistryConnection]) -> None:
+    """Refuse a name that a line of others gives another address: the first line counts."""
+    others = _read(node, facts, HOSTS, lambda text: hosts.addresses(text or ""))
+    for registry in registries:
+        for name in registry.hosts.names if registry.hosts else ():
+            address = others.get(name.lower(), registry.hosts.address)
+            if address != registry.hosts.address:
+                raise HostError(
+                    node,
+                    f"write the address of registry {registry.server}",
+                    f"{HOSTS} says already that {name} is {address}, not {registry.hosts.address}",
+                    "correct hosts_string, or remove the line from the machine or its image",
+                )
+
+
+def _secret(path: str, text: str | None, facts: Facts) -> ManagedFile:
+    """Return a file of logins: for root only where there is a login of ours in it."""
+    content = None if text is None else text.encode()
+    if facts.contents.get(path) == content:
+        return kept(facts, path, text)
+    return ManagedFile(path, content, 0o600)
+
+
+def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*first, *second]))
