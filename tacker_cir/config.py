@@ -54,13 +54,19 @@ OPTS = [
         "image_timeout",
         default=3600,
         min=1,
-        help="Seconds to transfer and load, or to pull, the registry's image.",
+        help=(
+            "Seconds to transfer and load, or to pull, the registry's image, and for a node of a "
+            "cluster to pull the test_image of a registry."
+        ),
     ),
     cfg.IntOpt(
         "service_timeout",
         default=120,
         min=1,
-        help="Seconds for the Docker daemon and the registry to serve after their start.",
+        help=(
+            "Seconds for the container runtime, the registry or the load balancer to serve after "
+            "its start, and for each registry to answer a node of a cluster."
+        ),
     ),
     cfg.IntOpt(
         "kubeadm_timeout",

@@ -16,6 +16,7 @@ from tacker_cir import config
 
 ENTRY_POINT_GROUP = "tacker.tacker.mgmt.drivers"
 DISTRIBUTION = "tacker_cir"
+KUBERNETES = "mgmt-drivers-kubernetes"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,12 @@ def check_conductor(config_files: list[Path]) -> Iterator[Check]:
         return
     conf = cfg.ConfigOpts()
     conf.register_opt(cfg.ListOpt("vnflcm_mgmt_driver", default=["vnflcm_noop"]), group="tacker")
+    conf.register_opt(
+        cfg.ListOpt("vim_drivers", default=["openstack", "kubernetes"]), group="nfvo_vim"
+    )
+    conf.register_opt(cfg.BoolOpt("use_barbican", default=True), group="k8s_vim")
+    for name in ("user_domain_name", "project_domain_name"):
+        conf.register_opt(cfg.StrOpt(name), group="keystone_authtoken")
     config.register_opts(conf)
     try:
         conf([], project="tacker", default_config_files=[str(file) for file in config_files])
@@ -84,9 +91,13 @@ def _check_options(conf: cfg.ConfigOpts, names: list[str]) -> Iterator[Check]:
         subject = f"[tacker] vnflcm_mgmt_driver has {name}"
         if name in enabled:
             yield Check(subject)
+        elif set(names) & set(enabled):
+            yield Check(subject, detail="it does not: VNF packages that name it are refused")
         else:
             wanted = ",".join([*enabled, name])
             yield Check(subject, f"it does not; set vnflcm_mgmt_driver = {wanted}")
+    if KUBERNETES in enabled:
+        yield from _check_vims(conf)
     options = conf.tacker_cir
     if options.host_key_policy == "tofu":
         yield _check_state_path(Path(options.state_path))
@@ -98,6 +109,28 @@ def _check_options(conf: cfg.ConfigOpts, names: list[str]) -> Iterator[Check]:
     elif options.host_key_policy == "off":
         yield Check(
             "[tacker_cir] host_key_policy", "is off: anyone on the path can listen; use tofu"
+        )
+
+
+def _check_vims(conf: cfg.ConfigOpts) -> Iterator[Check]:
+    """Check what Tacker needs to register a Kubernetes VIM (its kubernetes_driver and context)."""
+    drivers = conf.nfvo_vim.vim_drivers
+    wanted = ",".join([*drivers, "kubernetes"])
+    yield Check(
+        "[nfvo_vim] vim_drivers has kubernetes",
+        None if "kubernetes" in drivers else f"it does not; set vim_drivers = {wanted}",
+    )
+    yield Check(
+        "[k8s_vim] use_barbican",
+        None
+        if conf.k8s_vim.use_barbican
+        else "is false; Tacker registers a Kubernetes VIM only with Barbican",
+    )
+    for name in ("user_domain_name", "project_domain_name"):
+        given = conf.keystone_authtoken[name]
+        yield Check(
+            f"[keystone_authtoken] {name}",
+            None if given else "is not set; Tacker logs in to Barbican with it, never with the id",
         )
 
 

@@ -27,7 +27,7 @@ class Fault:
 
 
 class InvalidRequest(TackerCirError):
-    """The request or the VNF package has faults; nothing was touched.
+    """The request or the VNF package has faults; no machine was touched.
 
     :param faults: every fault that was found
     """
@@ -38,6 +38,18 @@ class InvalidRequest(TackerCirError):
         noun = "fault" if count == 1 else "faults"
         listing = "; ".join(f"({i}) {fault}" for i, fault in enumerate(self.faults, 1))
         super().__init__(f"the request has {count} {noun}, nothing was changed: {listing}")
+
+
+class InvalidMetadata(InvalidRequest):
+    """The VNF instance's metadata have faults, which Tacker has stored before it asked us."""
+
+    def __init__(self, faults: Sequence[Fault]):
+        super().__init__(faults)
+        listing = "; ".join(f"({i}) {fault}" for i, fault in enumerate(self.faults, 1))
+        self.args = (
+            f"the VNF instance's metadata do not fit, no node was changed: {listing}. To do: "
+            "change the metadata again; every operation is refused until they are right",
+        )
 
 
 class InventoryError(TackerCirError):

@@ -26,6 +26,7 @@ from tacker_cir.cluster import credentials, members
 from tacker_cir.cluster.election import Election, NoLead
 from tacker_cir.cluster.etcd import Etcd
 from tacker_cir.cluster.kubectl import Kubectl, KubeNode
+from tacker_cir.cluster.load_balancer import wait_for_vip
 from tacker_cir.cluster.preparing import Host, Site, prepare, read_facts, script_of
 from tacker_cir.cluster.topology import MASTER, ClusterNode, Topology
 from tacker_cir.command import Secret
@@ -275,17 +276,28 @@ class ClusterBuild:
             names = [host.node.name for host in self._joined]
             if names:
                 lead.kubectl.wait_ready(names, options.node_ready_timeout)
-            masters = self._topology.masters
-            if len(masters) > 1 and any(h.node.role == MASTER for h in self._joined):
-                present = [m for m in masters if m not in self.skipped]
-                if len(present) == len(masters):
-                    etcd = Etcd(lead.kubectl, lead.host.node.name)
-                    etcd.wait_healthy(len(masters), options.node_ready_timeout)
+            if any(host.node.role == MASTER for host in self._joined):
+                self._wait_for_masters(lead)
         token, ca = credentials.admin_token(lead.kubectl, options.api_timeout)
         for host in self._hosts:
             steps = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in host.spent.items())
             LOG.info("%s: %d remote commands; %s", host.node, host.connection.commands, steps)
         return ClusterAccess(self._topology.public_url, token, ca)
+
+    def _wait_for_masters(self, lead: Lead) -> None:
+        """See that new masters share the state and the virtual address with the others, unless one
+        of these is known to be away."""
+        options = self._conf.tacker_cir
+        masters = self._topology.masters
+        hosts = [host for host in self._hosts if host.node.role == MASTER]
+        if len(hosts) != len(masters):
+            return
+        if self._topology.virtual_address:
+            connections = [host.connection for host in hosts]
+            wait_for_vip(connections, self._topology.virtual_address, options.service_timeout)
+        if len(masters) > 1:
+            etcd = Etcd(lead.kubectl, lead.host.node.name)
+            etcd.wait_healthy(len(masters), options.node_ready_timeout)
 
     def _ensure_network(self, lead: Lead) -> None:
         """Apply the manifest of the pods' network, once for each content."""

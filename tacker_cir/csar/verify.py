@@ -27,6 +27,16 @@ REQUIRED_OPERATIONS = {
     ),
 }
 
+#: Operations that had better call it, and what goes wrong otherwise.
+RECOMMENDED_OPERATIONS = {
+    "mgmt-drivers-kubernetes": {
+        "instantiate_start": "a faulty request is refused only after VMs were made",
+        "terminate_start": "a cluster that a VNF is still on is destroyed",
+        "modify_information_end": "registries changed in the metadata reach the nodes only with "
+        "the next scale or heal operation",
+    },
+}
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -55,6 +65,10 @@ def verify(csar: Path) -> list[Finding]:
     """
     with Reader(Path(csar)) as reader:
         return list(_findings(reader))
+
+
+def _warning(where: str, message: str) -> Finding:
+    return Finding("warning", where, message)
 
 
 def _error(where: str, message: object) -> Finding:
@@ -142,6 +156,9 @@ def _check_drivers(reader: Reader, vnfd: Vnfd) -> Iterator[Finding]:
         missing = [o for o in REQUIRED_OPERATIONS.get(driver, ()) if o not in operations]
         if missing:
             yield _error(path, f"{driver} must also implement {', '.join(missing)}")
+        for operation, otherwise in RECOMMENDED_OPERATIONS.get(driver, {}).items():
+            if operation not in operations:
+                yield _warning(path, f"{driver} does not implement {operation}: {otherwise}")
         if file is None:
             yield _error(path, f"the node template VNF has no artifact {driver!r} with a file")
         elif file not in reader.members:

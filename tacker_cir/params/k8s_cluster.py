@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from tacker_cir.command import Secret
-from tacker_cir.exceptions import Fault, InvalidRequest
+from tacker_cir.exceptions import Fault, InvalidMetadata, InvalidRequest
 from tacker_cir.login import Credentials
 from tacker_cir.package import VnfPackage, YamlLoader
 from tacker_cir.params import registry_metadata, schema
@@ -180,7 +180,7 @@ def parse(
         reader.fault(f"is not supported: {UNSUPPORTED[key]} is not part of this driver", key)
     params = reader.read(flavour_id)
     if reader.faults and replaced is not None:
-        raise InvalidRequest(registry_metadata.relocated(reader.faults, PATH))
+        raise InvalidMetadata(registry_metadata.relocated(reader.faults, PATH))
     if reader.faults:
         raise InvalidRequest(reader.faults)
     return params

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tacker_cir.exceptions import Fault, InvalidRequest
+from tacker_cir.exceptions import Fault, InvalidMetadata
 from tacker_cir.params.registry_connection import KEY
 
 PATH = f"metadata.{KEY}"
@@ -25,7 +25,7 @@ _KEY = re.compile(rf"{KEY}(?:_([1-9][0-9]*))?")
 def read(metadata: Mapping[str, Any]) -> list[Any] | None:
     """Return the list of registries, unchecked; None where the metadata hold none.
 
-    :raises InvalidRequest: a value is not a list in JSON
+    :raises InvalidMetadata: a value is not a list in JSON
     """
     parts: dict[int, str] = {}
     for key in metadata:
@@ -48,7 +48,7 @@ def read(metadata: Mapping[str, Any]) -> list[Any] | None:
             problem = "expected a list of registries, written as JSON in one string"
             faults.append(Fault(f"metadata.{key}", problem))
     if faults:
-        raise InvalidRequest(faults)
+        raise InvalidMetadata(faults)
     return registries
 
 

@@ -36,6 +36,7 @@ def test_what_is_no_list_is_refused_and_not_shown(value):
     (fault,) = caught.value.faults
     assert fault.path == f"metadata.{KEY}"
     assert "hunter2" not in str(caught.value)
+    assert "the VNF instance's metadata do not fit, no node was changed" in str(caught.value)
 
 
 def test_faults_are_told_where_the_user_finds_them():

@@ -277,3 +277,22 @@ def test_validate_finds_the_sample_requests_right(flavour, build, capsys):
     request = csar.samples_dir() / "requests" / f"instantiate_kubernetes_{flavour}.json"
     status = cli.main(["validate", str(request), "--csar", str(build().path)])
     assert (status, capsys.readouterr().out[:6]) == (cli.OK, "ok    ")
+
+
+def test_verify_warns_of_hooks_without_which_harm_is_done(root, build, tmp_path):
+    """A package of one's own may leave out what upstream's has not."""
+    package = tmp_path / "package"
+    shutil.copytree(csar.samples_dir() / "kubernetes_vnf_package", package)
+    file = package / "Definitions/kubernetes_cluster_df_simple.yaml"
+    text = file.read_text()
+    for hook in ("terminate_start", "modify_information_end"):
+        text = text.replace(f"          {hook}:\n            implementation: {DRIVER}\n", "")
+    file.write_text(text)
+    built = build(package=package)
+    found = [f for f in csar.verify(built.path) if "does not implement" in f.message]
+    assert {f.level for f in found} == {"warning"}
+    assert [f.message.split("implement ")[1] for f in found] == [
+        "terminate_start: a cluster that a VNF is still on is destroyed",
+        "modify_information_end: registries changed in the metadata reach the nodes only with the "
+        "next scale or heal operation",
+    ]
