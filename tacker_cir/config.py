@@ -65,7 +65,16 @@ OPTS = [
         min=1,
         help=(
             "Seconds for the container runtime, the registry or the load balancer to serve after "
-            "its start, and for each registry to answer a node of a cluster."
+            "its start."
+        ),
+    ),
+    cfg.IntOpt(
+        "registry_timeout",
+        default=30,
+        min=1,
+        help=(
+            "Seconds during which each private registry is asked again by a node of a cluster, "
+            "while it does not answer or refuses."
         ),
     ),
     cfg.IntOpt(

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 from oslo_config import cfg
 from oslo_log import log as logging
-from oslo_utils import timeutils
+from oslo_utils import timeutils, uuidutils
 from tacker.common import exceptions as tacker_exceptions
+from tacker.db.vnfm import vnfm_db
 from tacker.vnflcm import utils as vnflcm_utils
 
 from tacker_cir import config
@@ -112,3 +113,28 @@ def networks(request: Any) -> list[str]:
     """Return the ids of the networks that an InstantiateVnfRequest connects the VMs to."""
     links = [*(request.ext_virtual_links or ()), *(request.ext_managed_virtual_links or ())]
     return list(dict.fromkeys(link.resource_id for link in links if link.resource_id))
+
+
+def keep_attributes(context: Any, vnf_instance: Any, vnf: Mapping[str, Any] | None) -> None:
+    """Have Tacker know what its infra driver found out while it made the stack.
+
+    Tacker 16.0.0 stores these attributes of a VNF only when the whole instantiation succeeded, and
+    a retry that begins after the stack was made does not find them out again: without
+    ``scale_group`` the VNF could never be scaled, and a try to would leave its row locked.
+
+    :param vnf: keyword argument ``vnf`` of ``instantiate_end``
+    """
+    attributes = (vnf or {}).get("attributes") or {}
+    session = context.session
+    with session.begin(nested=True):
+        rows = session.query(vnfm_db.VNFAttribute).filter_by(vnf_id=vnf_instance.id)
+        present = {row.key: row for row in rows}
+        for key, value in attributes.items():
+            if key in present:
+                present[key].update({"value": value})
+            else:
+                number = uuidutils.generate_uuid()
+                owner = vnf_instance.id
+                row = vnfm_db.VNFAttribute(id=number, vnf_id=owner, key=key, value=value)
+                session.add(row)
+        session.commit()

@@ -27,7 +27,7 @@ from tacker_cir.cluster.election import Election, NoLead
 from tacker_cir.cluster.etcd import Etcd
 from tacker_cir.cluster.kubectl import Kubectl, KubeNode
 from tacker_cir.cluster.load_balancer import wait_for_vip
-from tacker_cir.cluster.preparing import Host, Site, prepare, read_facts, script_of
+from tacker_cir.cluster.preparing import Host, Site, complete, prepare, read_facts, script_of
 from tacker_cir.cluster.topology import MASTER, ClusterNode, Topology
 from tacker_cir.command import Secret
 from tacker_cir.connections import Connector
@@ -237,6 +237,7 @@ class ClusterBuild:
         config = prepare(host, site)
         with host.timed("kubeadm"):
             script_of(host, site).init(config, timeout=options.kubeadm_timeout)
+        complete(host, site)
         with self._lock:
             self._joined.append(host)
         kubectl = Kubectl(host.connection, timeout=options.api_timeout)
@@ -266,6 +267,7 @@ class ClusterBuild:
             config = render_kubeadm.join(site.kubeadm_node(node), *arguments)
             with host.timed("kubeadm"):
                 script.join(config, timeout=options.kubeadm_timeout)
+        complete(host, site)
         with self._lock:
             self._joined.append(host)
 

@@ -210,6 +210,21 @@ def build(
     Cluster.read(context, vnf_instance, params, registries).ensure()
 
 
+def build_new(
+    context: Any,
+    vnf_instance: Any,
+    params: ClusterParams,
+    registries: Sequence[RegistryConnection],
+    vnf: Any,
+) -> None:
+    """:func:`build` for a new VNF instance.
+
+    :param vnf: keyword argument ``vnf`` of ``instantiate_end``
+    """
+    tacker_bridge.keep_attributes(context, vnf_instance, vnf)
+    build(context, vnf_instance, params, registries)
+
+
 def before_heal(
     context: Any,
     vnf_instance: Any,

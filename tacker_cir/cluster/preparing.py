@@ -195,6 +195,14 @@ def prepare(host: Host, site: Site) -> str:
             service_timeout=options.service_timeout,
         )
         connect_registries(host, site)
+        # It names the machine, each registry and what is wrong with it.
+        verify_access(
+            connection,
+            site.registries,
+            runtime=runtime,
+            timeout=options.registry_timeout,
+            pull_timeout=options.image_timeout,
+        )
     if node.role == MASTER and site.topology.virtual_address:
         with host.timed("load balancer"):
             load_balancer.ensure_load_balancer(
@@ -216,26 +224,25 @@ def prepare(host: Host, site: Site) -> str:
 
 
 def connect_registries(host: Host, site: Site) -> None:
-    """Make a machine able to pull from every registry, and see that it can.
+    """Make a machine able to pull from every registry.
 
-    :raises HostError: names the machine, the registry and what is wrong with it
+    :raises HostError: a step failed
     """
-    options = site.conf.tacker_cir
     registry_connection.ensure_access(
         host.connection,
         host.facts,
         site.registries,
         runtime=site.params.container_runtime,
         node_lines=site.host_lines,
-        service_timeout=options.service_timeout,
+        service_timeout=site.conf.tacker_cir.service_timeout,
     )
-    verify_access(
-        host.connection,
-        site.registries,
-        runtime=site.params.container_runtime,
-        timeout=options.service_timeout,
-        pull_timeout=options.image_timeout,
-    )
+
+
+def complete(host: Host, site: Site) -> None:
+    """Bring back what kubeadm's undoing of an earlier attempt took away: the kubelet's logins at
+    registries, as ``kubeadm reset`` empties /var/lib/kubelet."""
+    host.facts = read_facts(host.connection)
+    connect_registries(host, site)
 
 
 def _sandbox_image(connection: Connection, site: Site) -> str:

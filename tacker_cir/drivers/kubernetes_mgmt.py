@@ -41,7 +41,9 @@ class KubernetesMgmtDriver(vnflcm_abstract_driver.VnflcmMgmtAbstractDriver):
         self, context, vnf_instance, instantiate_vnf_request, grant, grant_request, **kwargs
     ):
         params = lifecycle.check(context, vnf_instance, instantiate_vnf_request)
-        lifecycle.build(context, vnf_instance, params, self.registries(params))
+        lifecycle.build_new(
+            context, vnf_instance, params, self.registries(params), kwargs.get("vnf")
+        )
 
     @hook
     def heal_start(self, context, vnf_instance, heal_vnf_request, grant, grant_request, **kwargs):

@@ -11,6 +11,7 @@ OPTIONS = {
     "ssh_wait_timeout": "90",
     "ssh_auth_timeout": "3",
     "service_timeout": "60",
+    "registry_timeout": "5",
     "package_timeout": "300",
     "image_timeout": "300",
 }
