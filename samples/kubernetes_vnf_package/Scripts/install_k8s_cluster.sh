@@ -69,6 +69,13 @@ die() {
     exit 1
 }
 
+# failed STATUS LINE COMMAND: told once, not by every subshell on the way out.
+failed() {
+    if ((BASH_SUBSHELL == 0)); then
+        say "line $2: $3: exit status $1"
+    fi
+}
+
 usage() {
     say "$1; the beginning of $0 says how it is called"
     exit "$EX_USAGE"
@@ -110,8 +117,8 @@ download() {
 
 ensure_hostname() {
     if [[ -d ${CLOUD_INIT_FILE%/*} ]]; then
-        # At each boot cloud-init would undo the name, and the nodes' addresses in /etc/hosts.
-        write_file "$CLOUD_INIT_FILE" $'preserve_hostname: true\nmanage_etc_hosts: false'
+        # Else it would give the machine its cloud's name again at each boot.
+        write_file "$CLOUD_INIT_FILE" "preserve_hostname: true"
     fi
     if [[ $(hostname) == "$hostname" && $(cat /etc/hostname) == "$hostname" ]]; then
         return
@@ -563,7 +570,7 @@ main() {
     export LC_ALL=C DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
     scratch=$(mktemp --directory /run/tacker-cir.XXXXXXXX)
     trap 'rm -rf "$scratch"' EXIT
-    trap 'say "line $LINENO: $BASH_COMMAND: exit status $?"' ERR
+    trap 'failed $? $LINENO "$BASH_COMMAND"' ERR
     redirect_output
     # What a run starts holds its lock as well.
     exec 4>"$LOCK"
