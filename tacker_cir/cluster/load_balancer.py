@@ -55,6 +55,10 @@ done
 ip -json address show
 """
 
+_FORGET = 'rm -f -- "$2"'
+# As one command: the reload may only be forgotten once it was done.
+_RELOAD = f'systemctl reload "$1" && {_FORGET}'
+
 #: ActiveState of a service that runs.
 _RUNS = ("active", "reloading")
 
@@ -172,12 +176,15 @@ def _ensure_service(
             _check_haproxy(connection, file)
         ensure_files(connection, facts, [ManagedFile(pending, b""), file])
     started = name in state.enabled & state.active
+    remedy = f"see 'journalctl -u {name}' of the VM"
     if not started:
-        _systemctl(connection, timeout, "enable", "--now", name)
+        command = Command(("systemctl", "enable", "--now", name), f"start {name}")
+        connection.run(command, timeout=timeout, remedy=remedy)
     if stale:
-        if name in state.active:
-            _systemctl(connection, timeout, "reload", name)
-        connection.run(Command(("rm", "-f", pending), f"note that {name} has its new file"))
+        # One that was started just now has read its file.
+        script = _RELOAD if name in state.active else _FORGET
+        command = Command.script(f"reload {name}", script, name, pending)
+        connection.run(command, timeout=timeout, remedy=remedy)
     return stale or not started
 
 
@@ -226,8 +233,3 @@ def _interface_of(connection: Connection, state: _State, address: str) -> str:
             f"(there are {', '.join(sorted(state.interfaces))})",
             "let the VM take its address by DHCP, or see why it did not",
         ) from None
-
-
-def _systemctl(connection: Connection, timeout: float, *words: str) -> None:
-    command = Command(("systemctl", *words), " ".join(("systemctl", *words)))
-    connection.run(command, timeout=timeout, remedy=f"see 'journalctl -u {words[-1]}' of the VM")

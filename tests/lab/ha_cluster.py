@@ -15,7 +15,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tacker_cir import facts
@@ -64,6 +64,7 @@ class HaCluster:
     lab: MachineLab
     runtime: str
     state: Path
+    _opened: list[Connection] = field(default_factory=list)
 
     def sh(self, machine: str, script: str) -> str:
         """Run a script as root, fail where it does, and return what it printed."""
@@ -72,10 +73,10 @@ class HaCluster:
         return done.stdout.strip()
 
     def connect(self, machine: str) -> Connection:
-        """Open a connection as the driver does."""
+        """Open a connection as the driver does; :meth:`down` closes it."""
         # A machine made anew under the same name has another host key.
         server_id = f"{machine}-{self.lab.state(machine)['leader']}"
-        return connect(
+        connection = connect(
             machine,
             ADDRESSES[machine],
             Credentials("ubuntu", Secret("ubuntu")),
@@ -86,40 +87,47 @@ class HaCluster:
             auth_timeout=5,
             command_timeout=60,
         )
+        self._opened.append(connection)
+        return connection
 
-    def kubectl(self, master: str) -> Kubectl:
+    def kubectl(self, master: str, timeout: float = 60) -> Kubectl:
         """Return kubectl of a master, over a connection of its own."""
-        return Kubectl(self.connect(master), timeout=60)
+        return Kubectl(self.connect(master), timeout=timeout)
 
-    def etcd(self, master: str) -> Etcd:
+    def etcd(self, master: str, timeout: float = 60) -> Etcd:
         """Return etcd as one master's member sees it."""
-        return Etcd(self.kubectl(master), master)
+        return Etcd(self.kubectl(master, timeout), master)
 
     def create(self, machine: str) -> None:
         """Make a machine and wait for SSH."""
         self.lab.create(machine, ADDRESSES[machine], "debian-12-k8s")
-        self.connect(machine).close()
+        self.connect(machine)
 
     def delete(self, machine: str) -> None:
         """Destroy a machine as a host that loses its power does."""
         self.lab.delete(machine)
 
+    def down(self) -> None:
+        """Close all connections and destroy all machines."""
+        for connection in self._opened:
+            connection.close()
+        for machine in ADDRESSES:
+            self.lab.delete(machine)
+
     def balance(self, machine: str, masters: Sequence[str] = tuple(MASTERS)) -> bool:
         """Ensure a master's load balancer; tell whether anything changed."""
-        with self.connect(machine) as connection:
-            found = facts.gather(
-                connection, packages=load_balancer.PACKAGES, files=load_balancer.PATHS
-            )
-            return load_balancer.ensure_load_balancer(
-                connection,
-                found,
-                vip=VIP,
-                own=MASTERS[machine],
-                masters=[(name, MASTERS[name]) for name in masters],
-                lock_timeout=60,
-                package_timeout=300,
-                service_timeout=30,
-            )
+        connection = self.connect(machine)
+        found = facts.gather(connection, packages=load_balancer.PACKAGES, files=load_balancer.PATHS)
+        return load_balancer.ensure_load_balancer(
+            connection,
+            found,
+            vip=VIP,
+            own=MASTERS[machine],
+            masters=[(name, MASTERS[name]) for name in masters],
+            lock_timeout=60,
+            package_timeout=300,
+            service_timeout=30,
+        )
 
     def vip_holders(self) -> list[str]:
         """Masters that are there and have the VIP."""

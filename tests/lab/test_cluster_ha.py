@@ -92,8 +92,7 @@ def balanced(lab, tmp_path_factory) -> Iterator[HaCluster]:
             assert list(pool.map(made.balance, MASTERS)) == [True] * 3
         yield made
     finally:
-        for machine in ADDRESSES:
-            lab.delete(machine)
+        made.down()
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +164,19 @@ def test_the_api_is_at_every_masters_port_and_at_the_vip(cluster):
     )
 
 
+def test_masters_that_do_not_hear_each_other_are_found(cluster):
+    connections = [cluster.connect(name) for name in MASTERS]
+    drop = "iptables -w {} INPUT --protocol vrrp --jump DROP"
+    for name in MASTERS:
+        cluster.sh(name, drop.format("--insert"))
+    wait_for(lambda: len(cluster.vip_holders()) == 3, "three holders", 30)
+    with pytest.raises(HostError, match=f"it is at {FIRST} and .* IP protocol 112"):
+        wait_for_vip(connections, VIP, 3)
+    for name in MASTERS:
+        cluster.sh(name, drop.format("--delete"))
+    wait_for_vip(connections, VIP, 30)
+
+
 def test_changed_masters_break_no_connection(cluster):
     (holder,) = cluster.vip_holders()
     last = [name for name in MASTERS if name != holder]
@@ -179,7 +191,7 @@ def test_changed_masters_break_no_connection(cluster):
     cluster.sh(other, f"systemd-run --quiet --unit=watch sh -c '{watch}'")
     outage = cluster.outage(change, 5)
     LOG.warning("API away for %.2f s at two reloads", outage)
-    assert outage < 1
+    assert outage < 5
     assert cluster.vip_holders() == [holder]
     assert cluster.sh(other, "systemctl is-active watch; systemctl stop watch") == "active"
 
@@ -208,7 +220,7 @@ def workload(cluster) -> Kubectl:
     kubectl.apply(BARE, "start a pod of its own")
     # It may have moved away in an earlier test.
     for pod in on_node(kubectl, "mover", other_than_worker=True):
-        kubectl.call(["delete", "pod", pod], "send it back")
+        kubectl.call(["delete", "pod", pod, "--wait=false"], "send it back")
     wait_for(
         lambda: on_node(kubectl, "mover") and on_node(kubectl, "agent") and on_node(kubectl, None),
         "the workload", 90, every=0.5,
@@ -223,7 +235,10 @@ def on_node(kubectl: Kubectl, app: str | None, other_than_worker: bool = False) 
         for pod in kubectl.objects("pods")
         if pod["metadata"].get("labels", {}).get("app") == app
         and not pod["metadata"].get("deletionTimestamp")
-        and any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"]["conditions"])
+        and any(
+            c["type"] == "Ready" and c["status"] == "True"
+            for c in pod["status"].get("conditions", ())
+        )
         and (pod["spec"].get("nodeName") != WORKER) is other_than_worker
     ]
 
@@ -331,4 +346,16 @@ def test_a_running_master_leaves_etcd(cluster):
     assert outage < 20
     assert leaving not in {m.name for m in etcd.wait_healthy(2, 30)}
     cluster.delete(leaving)
-    assert all(node.name in MASTERS for node in cluster.kubectl(survivor).nodes())
+
+
+def test_without_a_majority_the_error_says_what_to_do(cluster):
+    survivor, lost = cluster.lab.machines()
+    cluster.delete(lost)
+    with pytest.raises(HostError, match="bring back more than half of them, or heal the entire"):
+        cluster.etcd(survivor, timeout=10).members()
+
+
+def test_a_single_master_may_have_a_vip(cluster):
+    (survivor,) = cluster.lab.machines()
+    assert cluster.balance(survivor, [survivor])
+    wait_for_vip([cluster.connect(survivor)], VIP, 30)
