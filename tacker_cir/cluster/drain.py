@@ -123,6 +123,8 @@ def reason(pod: Mapping[str, Any], budgets: Sequence[Mapping[str, Any]], stderr:
             budget["metadata"]["namespace"] == metadata["namespace"]
             and selects(budget["spec"].get("selector"), metadata.get("labels") or {})
             and not status.get("disruptionsAllowed")
+            # An empty selector selects nothing in policy/v1beta1, everything in policy/v1.
+            and status.get("expectedPods")
         ):
             return (
                 f"disruption budget {_name(budget)} needs {status.get('desiredHealthy', '?')} "

@@ -125,9 +125,15 @@ def test_what_a_drain_has_to_stop():
 BUDGET = {
     "metadata": {"namespace": "default", "name": "two"},
     "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}},
-    "status": {"disruptionsAllowed": 0, "desiredHealthy": 2, "currentHealthy": 1},
-}
-GENEROUS = {**BUDGET, "status": {"disruptionsAllowed": 1, "desiredHealthy": 2, "currentHealthy": 3}}
+    "status": {
+        "disruptionsAllowed": 0, "desiredHealthy": 2, "currentHealthy": 1, "expectedPods": 2,
+    },
+}  # fmt: skip
+GENEROUS = {**BUDGET, "status": {**BUDGET["status"], "disruptionsAllowed": 1}}
+# As policy/v1beta1 reads an empty selector.
+OF_NOTHING = {
+    **BUDGET, "spec": {"selector": {}}, "status": {"disruptionsAllowed": 0, "expectedPods": 0},
+}  # fmt: skip
 # kubectl 1.20's own words.
 EVICTING = (
     'error when evicting pods/"web-0" -n "default" (will retry after 5s): Cannot evict pod as it '
@@ -146,6 +152,7 @@ HELD = "disruption budget default/two needs 2 healthy pods and has 1"
         ({}, [BUDGET], HELD),
         ({}, [GENEROUS, BUDGET], HELD),
         ({"name": "other"}, [GENEROUS], "not evicted yet"),
+        ({}, [OF_NOTHING, BUDGET], HELD),
         ({"name": "other", "namespace": "elsewhere"}, [BUDGET], "not evicted yet"),
         ({"name": "other", "labels": {"app": "web2"}}, [BUDGET], "not evicted yet"),
         ({"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 30}, [BUDGET],
