@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the install script on a lab machine as the cluster driver does, without Tacker."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+from tacker_cir.cluster import install
+from tacker_cir.cluster.install import Installed, NodeScript
+from tacker_cir.command import Redactor, Secret
+from tacker_cir.facts import gather
+from tacker_cir.host.files import ensure_files
+from tacker_cir.hostkeys import AcceptAny
+from tacker_cir.login import Credentials
+from tacker_cir.params.k8s_cluster import KubernetesPackages
+from tacker_cir.params.proxy import Proxy
+from tacker_cir.render import kubeadm
+from tacker_cir.ssh import Connection, connect
+from tests.lab.kubernetes import archives, release
+from tests.lab.kubernetes.proof import LOAD, SANDBOX_IMAGE
+from tests.lab.machines import MachineLab
+from tests.lab.machines.base import GATEWAY
+from tests.lab.machines.host import REPOSITORY
+
+SCRIPT = (
+    REPOSITORY / "samples/kubernetes_vnf_package/Scripts/install_k8s_cluster.sh"
+).read_text()  # fmt: skip
+KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf"
+MARKER = "/etc/kubernetes/tacker-cir-node"
+
+
+@dataclass
+class Node:
+    """A machine that shall become a node.
+
+    :param packages: where it gets Kubernetes from
+    """
+
+    lab: MachineLab
+    name: str
+    address: str
+    packages: KubernetesPackages
+    runtime: str = "docker"
+    lock_timeout: float = 60
+    connection: Connection | None = None
+
+    def login(self) -> Connection:
+        """Return a new connection; those that a test broke are closed."""
+        if self.connection is not None:
+            self.connection.close()
+        self.connection = connect(
+            self.name,
+            self.address,
+            Credentials("ubuntu", Secret("ubuntu")),
+            AcceptAny(self.name, "a machine of the lab's own"),
+            redactor=Redactor(),
+            wait_timeout=60,
+            connect_timeout=5,
+            auth_timeout=5,
+            command_timeout=60,
+        )
+        return self.connection
+
+    @property
+    def hostname(self) -> str:
+        """Its name in the cluster, which is another than the cloud gave it."""
+        return f"node-{self.address.rpartition('.')[2]}"
+
+    @property
+    def script(self) -> NodeScript:
+        return NodeScript(self.connection, self.runtime, self.lock_timeout)
+
+    def sh(self, script: str) -> str:
+        """Run a script as root past SSH, fail where it does, and return what it printed."""
+        done = self.lab.run(self.name, ["bash", "-euo", "pipefail", "-c", script], check=False)
+        assert done.returncode == 0, f"{self.name}: {script}\n{done.stdout}\n{done.stderr}"
+        return done.stdout.strip()
+
+    def prepare(self, proxy: Proxy | None = None) -> frozenset[str]:
+        """Write the files that the script needs; return those that differed."""
+        self.login()
+        # As the driver does: sudo looks up the name that the script gives the machine.
+        line = f"{self.address} {self.hostname}"
+        self.sh(f"grep -qx '{line}' /etc/hosts || echo '{line}' >>/etc/hosts")
+        facts = gather(self.connection, files=install.PATHS)
+        files = install.desired_files(facts, SCRIPT, self.packages, proxy)
+        return ensure_files(self.connection, facts, files)
+
+    def install(self) -> Installed:
+        return self.script.install(self.packages, self.hostname, timeout=300)
+
+    def load_images(self) -> None:
+        """Load all images of the control plane, and tell containerd which pause there is."""
+        if self.runtime == "containerd":
+            self.sh(SANDBOX_IMAGE)
+        for archive in archives.ensure(self.lab.cache).values():
+            self.sh(f"curl -fsS http://{GATEWAY}/images/{archive.name} | {LOAD[self.runtime]}")
+
+    def ready(self) -> None:
+        """Install and load everything that kubeadm needs."""
+        self.prepare()
+        self.install()
+        self.load_images()
+
+    def kubeadm_node(self) -> kubeadm.KubeadmNode:
+        return kubeadm.KubeadmNode(release.VERSION, self.hostname, self.address, self.runtime)
+
+    def init_file(self) -> str:
+        cluster = kubeadm.KubeadmCluster(
+            endpoint=f"{self.address}:6443",
+            pod_cidr=IPv4Network("10.244.0.0/16"),
+            cluster_cidr=IPv4Network("10.96.0.0/12"),
+            names=(self.address,),
+            limits_connections=False,
+        )
+        return kubeadm.init(self.kubeadm_node(), cluster)
+
+    def join_file(self, master: Node, certificate_key: str | None = None) -> str:
+        words = master.sh("kubeadm token create --print-join-command").split()
+        named = dict(zip(words, words[1:], strict=False))
+        token, ca_hash = named["--token"], named["--discovery-token-ca-cert-hash"]
+        endpoint = f"{master.address}:6443"
+        return kubeadm.join(self.kubeadm_node(), endpoint, token, ca_hash, certificate_key)
+
+    def wait_ready(self, *names: str) -> None:
+        """Wait until nodes are ready, on a master."""
+        self.sh(f"{KUBECTL} wait --for=condition=Ready --timeout=120s {' '.join(names)}")
+
+    def started(self) -> dict[str, str]:
+        """When each service was started; the kubelet starts in vain until kubeadm configured it."""
+        units = ["docker", "containerd"]
+        if self.sh(f"cat {MARKER} 2>/dev/null || true"):
+            units.append("kubelet")
+        shown = self.sh(f"systemctl show --property=Id,ActiveEnterTimestamp {' '.join(units)}")
+        return dict(zip(units, shown.split("\n\n"), strict=True))
+
+    def when(self, condition: str, action: str) -> threading.Thread:
+        """Do something in the machine as soon as a condition holds there."""
+        script = f"until {condition}; do sleep 0.02; done; {action}"
+        argv = ["sh", "-c", script]
+        thread = threading.Thread(target=self.lab.run, args=(self.name, argv, False))
+        thread.start()
+        return thread
