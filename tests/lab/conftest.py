@@ -18,6 +18,18 @@ from tests.lab.machines import MachineLab, images, services
 OWN_ADDRESSES = [f"198.51.100.{n}" for n in range(251, 255)]
 
 
+def pytest_addoption(parser):
+    parser.addoption("--thorough", action="store_true", help="run the longest tests as well")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--thorough"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("thorough")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(scope="session")
 def lab():
     """The running lab."""

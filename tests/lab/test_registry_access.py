@@ -80,7 +80,14 @@ def registries(lab, tmp_path_factory) -> dict[int, LabRegistry]:
         yield dict(zip(KINDS, served, strict=True))
 
 
-@pytest.fixture(scope="module", params=RUNTIMES, ids=lambda runtime: runtime.name)
+# Those of newer suites of Debian: the packages come from the distribution's servers each time anew.
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(r, marks=[pytest.mark.thorough] if r.suite else [], id=r.name)
+        for r in RUNTIMES
+    ],
+)
 def node(request, lab, registries) -> AccessNode:
     """A node with each of the runtimes, set up once."""
     if request.param.suite and os_release()["ID"] != "debian":
