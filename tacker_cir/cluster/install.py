@@ -8,7 +8,6 @@ called and answers is written at its beginning. Each step is safe to repeat, als
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,24 +32,8 @@ SOURCE = apt.Source("kubernetes")
 #: Every path whose state :func:`desired_files` must know.
 PATHS = (SCRIPT, apt.PROXY, *SOURCE.paths)
 
-PROTOCOL = 1
-_PROTOCOL_LINE = re.compile(r"^readonly NODE_SCRIPT_PROTOCOL=([0-9]+)$", re.MULTILINE)
-
 #: Exit status of the script where another program is at work (EX_TEMPFAIL of sysexits.h).
 _BUSY = 75
-
-
-def find_script_fault(text: str) -> str | None:
-    """Return why a text is not a script that can be used here, None where it is one."""
-    found = _PROTOCOL_LINE.search(text)
-    if found is None:
-        return (
-            "is not an install script of tacker_cir (it has no line 'readonly "
-            f"NODE_SCRIPT_PROTOCOL={PROTOCOL}'); take the one of its sample package"
-        )
-    if int(found[1]) != PROTOCOL:
-        return f"is for another tacker_cir: its NODE_SCRIPT_PROTOCOL is {found[1]}, not {PROTOCOL}"
-    return None
 
 
 def desired_files(

@@ -25,6 +25,7 @@ from tacker_cir.params.k8s_cluster import ClusterParams, KubernetesPackages
 from tacker_cir.params.names import split_server
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry import connection as registry_connection
+from tacker_cir.registry.node_files import hosts_files
 from tacker_cir.registry.verify import verify_access
 from tacker_cir.render import hosts as render_hosts
 from tacker_cir.render.kubeadm import KubeadmCluster, KubeadmNode
@@ -174,6 +175,10 @@ def prepare(host: Host, site: Site) -> str:
     check_supported(str(node), host.facts)
     wait_first_boot(connection, host.facts, options.first_boot_timeout)
     script = script_of(host, site)
+    # First of all: sudo looks the machine's new name up at each command, and a name that is not
+    # there costs it seconds.
+    names = hosts_files(str(node), host.facts, site.registries, site.host_lines)
+    host_runtime.write(connection, host.facts, names)
     with host.timed("packages"):
         files = install.desired_files(
             host.facts, params.install_script or "", site.packages, params.proxy

@@ -10,33 +10,22 @@ from oslo_log import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import CommandFailed
 from tacker_cir.facts import Facts
-from tacker_cir.host import packages
+from tacker_cir.host import apt, packages
 from tacker_cir.host.files import ManagedFile, ensure_files
 from tacker_cir.host.service import Service
 from tacker_cir.params.private_registry import DockerPackage
 from tacker_cir.params.proxy import Proxy
-from tacker_cir.params.reader import AptRepository
-from tacker_cir.render import apt as render_apt
 from tacker_cir.ssh import Connection
 from tacker_cir.waiting import Deadline, poll
 
 LOG = logging.getLogger(__name__)
 
-APT_PROXY = "/etc/apt/apt.conf.d/90tacker-cir-proxy"
-APT_SOURCE = "/etc/apt/sources.list.d/tacker-cir-docker.sources"
-KEYRING_ARMORED = "/etc/apt/keyrings/tacker-cir-docker.asc"
-KEYRING_BINARY = "/etc/apt/keyrings/tacker-cir-docker.gpg"
+SOURCE = apt.Source("docker")
 
 DOCKER = Service("docker")
 
 #: Every path whose state :func:`ensure_docker` must know.
-PATHS = (
-    APT_PROXY,
-    KEYRING_ARMORED,
-    KEYRING_BINARY,
-    APT_SOURCE,
-    *DOCKER.paths,
-)
+PATHS = (apt.PROXY, *SOURCE.paths, *DOCKER.paths)
 
 # Of what the distributions' docker.io and docker-ce only recommend, the parts that a kernel with
 # AppArmor and a pull over HTTPS cannot do without.
@@ -113,34 +102,10 @@ def desired_files(
     facts: Facts, package: DockerPackage, proxy: Proxy | None
 ) -> tuple[ManagedFile, ...]:
     """Return apt's and the daemon's files; those of a proxy that is no longer given are absent."""
-    http = proxy.http.reveal() if proxy and proxy.http else None
-    https = proxy.https.reveal() if proxy and proxy.https else None
-    no_proxy = proxy.no_proxy if proxy else ""
-    # apt reads an unreadable fragment as empty, so other users' queries go on working.
-    apt_mode = 0o600 if proxy and proxy.has_credentials else 0o644
-    apt_conf = render_apt.proxy_conf(http, https, no_proxy).encode() if proxy else None
     return (
-        ManagedFile(APT_PROXY, apt_conf, apt_mode),
-        *_repository_files(facts, package.apt_repository),
-        *DOCKER.proxy_files(proxy, no_proxy),
-    )
-
-
-def _repository_files(facts: Facts, repository: AptRepository | None) -> tuple[ManagedFile, ...]:
-    armored = binary = source = None
-    if repository:
-        is_armored = b"-----BEGIN" in repository.keyring
-        # apt tells the two formats apart by the file's ending.
-        armored, binary = (repository.keyring, None) if is_armored else (None, repository.keyring)
-        suite = repository.suite or facts.os_release.get("VERSION_CODENAME", "stable")
-        keyring = KEYRING_ARMORED if is_armored else KEYRING_BINARY
-        source = render_apt.deb822_source(
-            repository.uri, suite, repository.components, keyring, facts.architecture
-        ).encode()
-    return (
-        ManagedFile(KEYRING_ARMORED, armored),
-        ManagedFile(KEYRING_BINARY, binary),
-        ManagedFile(APT_SOURCE, source),
+        apt.proxy_file(proxy),
+        *SOURCE.files(facts, package.apt_repository),
+        *DOCKER.proxy_files(proxy, proxy.no_proxy if proxy else ""),
     )
 
 

@@ -31,6 +31,20 @@ _APT_GET = (
     "--option=Dpkg::Options::=--force-confold",
 )
 
+# Its failure tells nothing but what apt's next step mends or reports, save for a lock.
+_CONFIGURE = r"""
+message=$(dpkg --force-confdef --force-confold --configure -a 2>&1) && exit 0
+printf '%s\n' "$message" >&2
+case $message in *lock*) exit 1 ;; esac
+"""
+
+# apt takes a package for installed where only its unpacking had begun.
+_REINSTALL = r"""
+halves=$(dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' |
+  awk '$1 == "half-installed" { print $2 }')
+[ -z "$halves" ] || "$@" --fix-broken --reinstall --no-install-recommends install $halves
+"""
+
 
 class _LockHeld(Exception):
     """Another program uses apt or dpkg."""
@@ -52,13 +66,15 @@ def install(
     remedy = (
         "check that the VM reaches its apt sources (or the proxy), and that they have the package"
     )
-    steps = (
-        Command(("dpkg", "--configure", "-a"), "complete earlier package installations"),
-        Command((*_APT_GET, "update"), "read the package lists"),
-        Command((*_APT_GET, "install", "--no-install-recommends", *packages), f"install {names}"),
-    )
+    complete = "complete earlier package installations"
     lock_deadline = Deadline(lock_timeout)
-    for step in steps:
+    for step in (
+        # What depends on a package that is half there waits for the step after the next.
+        Command.script(complete, _CONFIGURE),
+        Command((*_APT_GET, "update"), "read the package lists"),
+        Command.script(complete, _REINSTALL, *_APT_GET),
+        Command((*_APT_GET, "install", "--no-install-recommends", *packages), f"install {names}"),
+    ):
         _run(connection, step, lock_deadline, timeout, remedy)
 
 

@@ -22,6 +22,7 @@ from tacker_cir.exceptions import Fault, InvalidMetadata, InvalidRequest
 from tacker_cir.login import Credentials
 from tacker_cir.package import VnfPackage, YamlLoader
 from tacker_cir.params import registry_metadata, schema
+from tacker_cir.params.install_script import find_script_fault
 from tacker_cir.params.k8s_cluster_schema import KEY, SCHEMA, UNSUPPORTED
 from tacker_cir.params.names import split_server
 from tacker_cir.params.proxy import Proxy
@@ -210,7 +211,7 @@ class _Reader(Reader):
             master=self._node("master_node", flavour_id),
             worker=self._worker(flavour_id),
             cluster_cp_name=self.cp_name(flavour_id, "master_node", "cluster_cp_name"),
-            install_script=self.package_text("script_path"),
+            install_script=self._install_script(),
             pod_cidr=pods or DEFAULT_POD_CIDR,
             cluster_cidr=services or DEFAULT_CLUSTER_CIDR,
             cluster_fip_name=fip_name or None,
@@ -223,6 +224,13 @@ class _Reader(Reader):
             image_repository=self._image_repository(),
             cni_manifest=self._cni_manifest(),
         )
+
+    def _install_script(self) -> str | None:
+        text = self.package_text("script_path")
+        problem = find_script_fault(text) if text is not None else None
+        if problem:
+            self.fault(f"the file {problem}", "script_path")
+        return text
 
     def _node(self, key: str, flavour_id: str | None) -> NodeParams:
         return NodeParams(

@@ -156,23 +156,12 @@ def plan(
         KUBELET_LOGINS,
         lambda text: docker_auth.merge(text, before.kubelet_logins, logins),
     )
-    _check_hosts(node, facts, registries)
-    lines = [*node_lines, *_hosts_lines(registries)]
-
-    def with_lines(text: str | None) -> str:
-        return hosts.with_block(text or "", lines)
-
-    host_files = [
-        kept(facts, path, _read(node, facts, path, with_lines))
-        for path in (HOSTS, HOSTS_TEMPLATE)
-        if path == HOSTS or path in facts.contents
-    ]
     after = Owned(
         tuple(file.path for file in own_files), our_entries, our_docker_logins, our_kubelet_logins
     )
     files = (
         *own_files,
-        *host_files,
+        *hosts_files(node, facts, registries, node_lines),
         kept(facts, DOCKER_DAEMON, daemon),
         # Logins are secrets, whatever mode an earlier file had.
         _secret(DOCKER_LOGINS, docker_logins, facts),
@@ -180,6 +169,27 @@ def plan(
         *(ManagedFile(path, None) for path in before.files if path not in after.files),
     )
     return Plan(before, after, files)
+
+
+def hosts_files(
+    node: str,
+    facts: Facts,
+    registries: Sequence[RegistryConnection],
+    node_lines: Sequence[str],
+) -> list[ManagedFile]:
+    """Return /etc/hosts with our lines, and what cloud-init makes it from; parameters and errors
+    as for :func:`plan`, of whose files they are a part."""
+    _check_hosts(node, facts, registries)
+    lines = [*node_lines, *_hosts_lines(registries)]
+
+    def with_lines(text: str | None) -> str:
+        return hosts.with_block(text or "", lines)
+
+    return [
+        kept(facts, path, _read(node, facts, path, with_lines))
+        for path in (HOSTS, HOSTS_TEMPLATE)
+        if path == HOSTS or path in facts.contents
+    ]
 
 
 def _read(node: str, facts: Facts, path: str, understand: Callable[[str | None], T]) -> T:

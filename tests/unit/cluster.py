@@ -36,6 +36,7 @@ resources:
   vip_CP: {type: 'OS::Neutron::Port'}
   vip_CP_FIP: {type: 'OS::Neutron::FloatingIP'}
 """
+SCRIPT = "#!/bin/bash\nreadonly NODE_SCRIPT_PROTOCOL=1\nexit 0\n"
 CNI = "apiVersion: v1\nkind: ConfigMap\n---\napiVersion: apps/v1\nkind: DaemonSet\n---\n"
 
 # Body of the spec, "Request parameters with Docker private registries". Its proxies' ports are the
@@ -133,7 +134,7 @@ def write_package(root: Path) -> VnfPackage:
         "Definitions/df.yaml": VNFD,
         "BaseHOT/simple/top.yaml": COMPLEX_HOT.replace("vip_CP", "other_CP"),
         "BaseHOT/complex/top.yaml": COMPLEX_HOT,
-        "Scripts/install_k8s_cluster.sh": "#!/bin/bash\nexit 0\n",
+        "Scripts/install_k8s_cluster.sh": SCRIPT,
         "Files/registries/ca.crt": certificate + new_certificate()[0],
         "Files/registries/client.crt": certificate,
         "Files/registries/client.key": key,

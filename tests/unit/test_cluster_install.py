@@ -15,6 +15,7 @@ from tacker_cir.command import Command, Secret
 from tacker_cir.exceptions import CommandFailed, HostError
 from tacker_cir.facts import Facts
 from tacker_cir.host import apt
+from tacker_cir.params.install_script import find_script_fault
 from tacker_cir.params.k8s_cluster import KubernetesPackages
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository
@@ -77,7 +78,7 @@ def test_shellcheck_has_nothing_to_say():
 
 def test_the_script_can_be_run():
     assert PATH.stat().st_mode & 0o111 == 0o111
-    assert install.find_script_fault(TEXT) is None
+    assert find_script_fault(TEXT) is None
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_the_script_can_be_run():
     ],
 )
 def test_a_script_that_answers_otherwise_is_refused(text, fault):
-    assert fault in install.find_script_fault(text)
+    assert fault in find_script_fault(text)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from tacker_cir.params.registry_connection import HostsEntry
 from tests.unit.cluster import (
     CNI,
     MINIMUM,
+    SCRIPT,
     SPEC,
     P,
     changed,
@@ -40,7 +41,7 @@ def test_the_least_that_must_be_given(package):
     params = parse(package, MINIMUM)
     assert (params.master.ssh_cp_name, params.master.aspect_id) == ("masterNode_CP1", None)
     assert params.worker.credentials.password == Secret("MARK-worker")
-    assert params.install_script == "#!/bin/bash\nexit 0\n"
+    assert params.install_script == SCRIPT
     assert (params.pod_cidr, params.cluster_cidr) == (
         IPv4Network("192.168.0.0/16"),
         IPv4Network("10.96.0.0/12"),
@@ -150,6 +151,7 @@ FAULTS = [
     ("script_path", "", "expected the script that installs a node, a path relative to the top"),
     ("script_path", "../x", "'../x' leads out of the VNF package"),
     ("script_path", "Scripts/gone.sh", "'Scripts/gone.sh' is not in the VNF package"),
+    ("script_path", "Files/cni.yaml", "the file is not an install script of tacker_cir"),
     ("vim_name", "", "expected a name for the cluster as a VIM"),
     ("vim_name", "x" * 256, "expected a name for the cluster as a VIM"),
     ("master_node", "MARK", "expected an object that describes the master nodes; got a string"),

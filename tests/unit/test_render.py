@@ -11,6 +11,7 @@ import pytest
 
 from tacker_cir.command import Secret
 from tacker_cir.facts import Facts, FileFact
+from tacker_cir.host import apt as host_apt
 from tacker_cir.host import docker as host_docker
 from tacker_cir.params.private_registry import DockerPackage
 from tacker_cir.params.proxy import Proxy
@@ -66,7 +67,7 @@ def test_apt_source(golden):
         "apt_source.sources",
         apt.deb822_source(
             "https://repo.example/linux/debian", "bookworm", ["stable", "test"],
-            host_docker.KEYRING_ARMORED, "amd64",
+            host_docker.SOURCE.armored_key, "amd64",
         ),
     )  # fmt: skip
 
@@ -90,25 +91,25 @@ def test_without_options_no_file_shall_exist():
 
 def test_only_root_reads_a_proxy_with_a_login():
     found = files(proxy=Proxy(Secret(WITH_LOGIN[0]), Secret(WITH_LOGIN[1]), WITH_LOGIN[2]))
-    assert found[host_docker.APT_PROXY].mode == 0o600
+    assert found[host_apt.PROXY].mode == 0o600
     assert found[host_docker.DOCKER.proxy_environment].mode == 0o600
     assert b"user" not in found[host_docker.DOCKER.proxy_drop_in].content
     plain = files(proxy=Proxy(Secret(PLAIN[0])))
-    assert plain[host_docker.APT_PROXY].mode == 0o644
+    assert plain[host_apt.PROXY].mode == 0o644
 
 
 @pytest.mark.parametrize(
     ("keyring", "path", "other"),
     [
-        (b"-----BEGIN PGP", host_docker.KEYRING_ARMORED, host_docker.KEYRING_BINARY),
-        (b"\x99\x02", host_docker.KEYRING_BINARY, host_docker.KEYRING_ARMORED),
+        (b"-----BEGIN PGP", host_docker.SOURCE.armored_key, host_docker.SOURCE.binary_key),
+        (b"\x99\x02", host_docker.SOURCE.binary_key, host_docker.SOURCE.armored_key),
     ],
 )
 def test_a_repository_trusts_its_own_keyring_only(keyring, path, other):
     repository = AptRepository("https://repo.example", None, ("stable",), keyring)
     found = files(DockerPackage("docker-ce", None, repository, requested=True))
     assert found[path].content == keyring and found[other].content is None
-    source = found[host_docker.APT_SOURCE].content.decode()
+    source = found[host_docker.SOURCE.path].content.decode()
     assert f"Signed-By: {path}\n" in source
     assert "Suites: bookworm\n" in source
 
@@ -143,7 +144,7 @@ def test_when_the_daemon_must_read_its_files_again():
     )
     assert host_docker.needs_restart(cut_off, list(files().values()))
     # apt's files are none of the daemon's.
-    apt_only = Facts(files={host_docker.APT_PROXY: known.files[host_docker.APT_PROXY]})
+    apt_only = Facts(files={host_apt.PROXY: known.files[host_apt.PROXY]})
     assert not host_docker.needs_restart(apt_only, list(files().values()))
 
 
