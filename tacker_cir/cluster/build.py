@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -122,8 +122,6 @@ class ClusterBuild:
         self._lock = threading.Lock()
         self._joined: list[Host] = []
         self._hosts: list[Host] = []
-        #: Nodes of the cluster that do not answer and that were left alone.
-        self.skipped: list[ClusterNode] = []
 
     def run(self) -> ClusterAccess:
         """Bring all machines to their state and return how to get at the cluster.
@@ -170,7 +168,7 @@ class ClusterBuild:
         if not (host.has_joined and node.name in lead.nodes):
             self._join(host, site, lead, joining)
 
-    def _make_certain(self, work) -> None:
+    def _make_certain(self, work: Callable[[], tuple[Lead, _Joining]]) -> None:
         """Let those who wait for the cluster know what came of it, whatever it was."""
         try:
             self._cluster.set_result(work())
@@ -196,8 +194,6 @@ class ClusterBuild:
                 lead = self._election.lead
                 if lead is not None and node.name in lead.nodes:
                     LOG.warning("%s: left alone, as it does not answer: %s", node, error)
-                    with self._lock:
-                        self.skipped.append(node)
                     return None
                 if deadline.expired:
                     raise
