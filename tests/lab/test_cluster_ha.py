@@ -79,6 +79,9 @@ spec:
 """
 LOG = logging.getLogger(__name__)
 
+#: Of a cluster that takes minutes to make, beside those of test_cluster_vnf.py.
+of_a_cluster = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def balanced(lab, tmp_path_factory) -> Iterator[HaCluster]:
@@ -155,6 +158,7 @@ def test_a_file_that_haproxy_refuses_changes_nothing(balanced, monkeypatch):
     assert not balanced.balance(THIRD)
 
 
+@of_a_cluster
 def test_the_api_is_at_every_masters_port_and_at_the_vip(cluster):
     for address in (VIP, *MASTERS.values()):
         wait_for(lambda address=address: serves(address), f"the API at {address}", 20)
@@ -164,6 +168,7 @@ def test_the_api_is_at_every_masters_port_and_at_the_vip(cluster):
     )
 
 
+@of_a_cluster
 def test_masters_that_do_not_hear_each_other_are_found(cluster):
     connections = [cluster.connect(name) for name in MASTERS]
     drop = "iptables -w {} INPUT --protocol vrrp --jump DROP"
@@ -177,6 +182,7 @@ def test_masters_that_do_not_hear_each_other_are_found(cluster):
     wait_for_vip(connections, VIP, 30)
 
 
+@of_a_cluster
 def test_changed_masters_break_no_connection(cluster):
     (holder,) = cluster.vip_holders()
     last = [name for name in MASTERS if name != holder]
@@ -196,6 +202,7 @@ def test_changed_masters_break_no_connection(cluster):
     assert cluster.sh(other, "systemctl is-active watch; systemctl stop watch") == "active"
 
 
+@of_a_cluster
 def test_the_api_server_of_the_vips_master_stops(cluster):
     (holder,) = cluster.vip_holders()
     manifest = "/etc/kubernetes/manifests/kube-apiserver.yaml"
@@ -248,6 +255,7 @@ def worker_of(kubectl: Kubectl) -> KubeNode:
     return next(node for node in kubectl.nodes() if node.name == WORKER)
 
 
+@of_a_cluster
 def test_apply_tells_whether_it_changed_anything(workload):
     assert not workload.apply(WORKLOAD, "again")
     assert workload.apply(WORKLOAD.replace("Seconds: 2", "Seconds: 3"), "change it")
@@ -260,6 +268,7 @@ def test_apply_tells_whether_it_changed_anything(workload):
     assert workload.secret("nothing", "default") is None
 
 
+@of_a_cluster
 def test_a_drain_that_a_budget_forbids_names_it_and_leaves_the_node_as_it_was(workload):
     started = time.monotonic()
     with pytest.raises(HostError, match="default/mover-.* budget default/mover needs 1 .* has 1"):
@@ -269,6 +278,7 @@ def test_a_drain_that_a_budget_forbids_names_it_and_leaves_the_node_as_it_was(wo
     assert on_node(workload, "mover")
 
 
+@of_a_cluster
 def test_a_drain_moves_the_workload(workload):
     workload.call(["delete", "poddisruptionbudget", "mover"], "unguard it")
     started = time.monotonic()
@@ -287,6 +297,7 @@ def test_a_drain_moves_the_workload(workload):
     workload.call(["uncordon", WORKER], "use it again")
 
 
+@of_a_cluster
 def test_a_dead_node_does_not_hold_a_drain_up(cluster, workload):
     cluster.delete(WORKER)
     started = time.monotonic()
@@ -299,6 +310,7 @@ def test_a_dead_node_does_not_hold_a_drain_up(cluster, workload):
     wait_for(lambda: on_node(workload, "mover", other_than_worker=True), "a move", 60, every=0.5)
 
 
+@of_a_cluster
 def test_a_destroyed_master_leaves_etcd_and_a_new_one_takes_its_place(cluster):
     (lost,) = cluster.vip_holders()
     survivor, other = (name for name in MASTERS if name != lost)
@@ -335,6 +347,7 @@ def test_a_destroyed_master_leaves_etcd_and_a_new_one_takes_its_place(cluster):
     wait_for_vip([cluster.connect(name) for name in MASTERS], VIP, 30)
 
 
+@of_a_cluster
 def test_a_running_master_leaves_etcd(cluster):
     (leaving,) = cluster.vip_holders()
     survivor = next(name for name in MASTERS if name != leaving)
@@ -348,6 +361,7 @@ def test_a_running_master_leaves_etcd(cluster):
     cluster.delete(leaving)
 
 
+@of_a_cluster
 def test_without_a_majority_the_error_says_what_to_do(cluster):
     survivor, lost = cluster.lab.machines()
     cluster.delete(lost)
@@ -355,6 +369,7 @@ def test_without_a_majority_the_error_says_what_to_do(cluster):
         cluster.etcd(survivor, timeout=10).members()
 
 
+@of_a_cluster
 def test_a_single_master_may_have_a_vip(cluster):
     (survivor,) = cluster.lab.machines()
     assert cluster.balance(survivor, [survivor])

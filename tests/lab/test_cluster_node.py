@@ -149,6 +149,7 @@ def test_power_cut_while_packages_install(machine):
     assert node.script.init(node.init_file(), timeout=300) is True
 
 
+@pytest.mark.thorough
 def test_connection_that_breaks_while_packages_install(machine, caplog):
     """The first run goes on without us; the second waits for it instead of running beside it."""
     caplog.set_level(logging.INFO)
@@ -195,9 +196,13 @@ def test_lock_of_another_program(machine, caplog):
 @pytest.mark.parametrize(
     ("runtime", "moment"),
     [
-        ("docker", "[ -e /etc/kubernetes/pki/ca.key ]"),
-        ("containerd", "[ -e /etc/kubernetes/manifests/etcd.yaml ]"),
         ("docker", "[ -d /var/lib/etcd/member ]"),
+        pytest.param("docker", "[ -e /etc/kubernetes/pki/ca.key ]", marks=pytest.mark.thorough),
+        pytest.param(
+            "containerd",
+            "[ -e /etc/kubernetes/manifests/etcd.yaml ]",
+            marks=pytest.mark.thorough,
+        ),
     ],
 )
 def test_init_that_was_cut_off_begins_again(machine, runtime, moment):
@@ -212,6 +217,7 @@ def test_init_that_was_cut_off_begins_again(machine, runtime, moment):
     assert node.sh(f"{KUBECTL} get nodes -o name") == f"node/{node.hostname}"
 
 
+@pytest.mark.thorough
 def test_join_and_a_join_that_was_cut_off(machine):
     master, worker = machine(), machine()
     preparing = threading.Thread(target=worker.ready)
@@ -242,6 +248,7 @@ def test_join_and_a_join_that_was_cut_off(machine):
         worker.script.init(worker.init_file(), timeout=300)
 
 
+@pytest.mark.thorough
 def test_control_plane_that_joins_and_is_cut_off(machine):
     """etcd's new member is taken out again, so that the cluster keeps its quorum."""
     first, second = machine("containerd"), machine("containerd")
@@ -269,6 +276,7 @@ def test_control_plane_that_joins_and_is_cut_off(machine):
     assert len(members) == 2 and all(", started," in line for line in members)
 
 
+@pytest.mark.thorough
 def test_programs_of_the_image(machine):
     node = machine()
     node.prepare()
@@ -306,6 +314,7 @@ def test_version_that_the_repository_does_not_have(machine):
         node.install()
 
 
+@pytest.mark.thorough
 def test_settings_that_the_image_brings(machine):
     """Swap itself cannot be turned on in a container of this host, and cloud-init is not there:
     only what they would read at the next boot is looked at."""
