@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,10 +31,12 @@ def is_ready(pod: dict[str, Any]) -> bool:
 def run_everywhere(cluster: ClusterVnf, images: Sequence[str]) -> None:
     """Run a pod of all images on every node, pulled anew, without imagePullSecrets.
 
-    Pods of different nodes reach each other. All is gone afterwards.
+    Pods of different nodes reach each other. All is deleted in the end, which is not waited for:
+    the kubelet may take a minute for it.
 
     :raises AssertionError: a pod does not run; with what the kubelet says
     """
+    name = f"everywhere-{uuid.uuid4().hex[:8]}"
     containers = [
         {
             "name": f"image-{number}",
@@ -47,11 +50,11 @@ def run_everywhere(cluster: ClusterVnf, images: Sequence[str]) -> None:
     manifest = {
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",
-        "metadata": {"name": "everywhere"},
+        "metadata": {"name": name},
         "spec": {
-            "selector": {"matchLabels": {"app": "everywhere"}},
+            "selector": {"matchLabels": {"app": name}},
             "template": {
-                "metadata": {"labels": {"app": "everywhere"}},
+                "metadata": {"labels": {"app": name}},
                 "spec": {
                     "containers": containers,
                     "tolerations": [{"operator": "Exists"}],
@@ -64,7 +67,7 @@ def run_everywhere(cluster: ClusterVnf, images: Sequence[str]) -> None:
     nodes = set(cluster.nodes())
 
     def running() -> list[dict[str, Any]]:
-        found = [pod for pod in pods(cluster, "app=everywhere") if is_ready(pod)]
+        found = [pod for pod in pods(cluster, f"app={name}") if is_ready(pod)]
         return found if {pod["spec"]["nodeName"] for pod in found} == nodes else []
 
     try:
@@ -77,13 +80,7 @@ def run_everywhere(cluster: ClusterVnf, images: Sequence[str]) -> None:
         url = f"http://{pod['status']['podIP']}:{_FIRST_PORT}/x"
         answer = cluster.kubectl("exec", first, "-c", "image-0", "--", "/echo", "get", url)
         assert answer.startswith(pod["metadata"]["name"]), answer
-    cluster.kubectl("delete", "daemonset", "everywhere", "--wait=true")
-    wait_for(
-        lambda: not cluster.get("pods", "--selector", "app=everywhere")["items"],
-        "the pods to be gone",
-        POD_SECONDS,
-        EVERY,
-    )
+    cluster.kubectl("delete", "daemonset", name, "--wait=false")
 
 
 def deploy(cluster: ClusterVnf, name: str, image: str, replicas: int) -> None:

@@ -195,12 +195,12 @@ def started(site: Site, servers: list[Server], unit: str) -> list[str]:
 
 
 def restarts(cluster: ClusterVnf) -> dict[str, int]:
-    """How often each pod of the cluster was restarted."""
+    """How often each pod of the cluster itself was restarted."""
     return {
         f"{pod['metadata']['name']} {pod['metadata']['uid']}": sum(
             status["restartCount"] for status in pod["status"].get("containerStatuses") or ()
         )
-        for pod in cluster.get("pods", "--all-namespaces")["items"]
+        for pod in cluster.get("pods", "--namespace=kube-system")["items"]
     }
 
 
