@@ -376,9 +376,26 @@ do_init() {
         reset_node
     fi
     note "kubeadm init"
-    kubeadm init --config "$config" --upload-certs --skip-token-print --skip-certificate-key-print
+    choose_patches
+    kubeadm init --config "$config" --upload-certs --skip-token-print --skip-certificate-key-print \
+        "${patches[@]}"
     mark
     report
+}
+
+# Before 1.22 etcd asks for disk space, and where the kubelet does not know yet how much there is,
+# it never starts etcd (kubernetes/kubernetes#99305): the request is taken away.
+choose_patches() {
+    local minor
+    minor=$(kubeadm version --output short)
+    minor=${minor#v1.}
+    patches=()
+    ((${minor%%.*} < 22)) || return 0
+    mkdir "$scratch/patches"
+    cat >"$scratch/patches/etcd+strategic.json" <<'END'
+{"spec": {"containers": [{"name": "etcd", "resources": {"requests": {"ephemeral-storage": null}}}]}}
+END
+    patches=(--experimental-patches "$scratch/patches")
 }
 
 # What was cut off has no other node yet, so a cluster with several is not ours to undo.
@@ -402,7 +419,8 @@ do_join() {
         reset_node
     fi
     note "kubeadm join"
-    kubeadm join --config "$config"
+    choose_patches
+    kubeadm join --config "$config" "${patches[@]}"
     mark
     report
 }
