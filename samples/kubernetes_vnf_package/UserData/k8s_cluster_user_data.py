@@ -47,6 +47,27 @@ class KubernetesClusterUserData(AbstractUserData):
         cps.setdefault(VIP_CP, {"network": cps[MASTER_CP]["network"], "fixed_ips": []})
         return {"nfv": nfv}
 
+    @staticmethod
+    def scale(
+        base_hot_dict=None,
+        vnfd_dict=None,
+        scale_vnf_request=None,
+        vnf_instance=None,
+        inst_vnf_info=None,
+        param=None,
+        resource_number=None,
+    ):
+        """Return the HOT parameters for a scaling that Tacker does by updating the stack: the
+        rollback of a scale-out, and a scale-in with ``is_reverse``.
+
+        At each update Heat gives the group the capacity that the parameter says, here still that
+        of the instantiation: it would take away all that earlier operations have added.
+
+        :param param: the HOT parameters of the instantiation
+        :param resource_number: members that the group shall have
+        """
+        return {**param, f"{scale_vnf_request.aspect_id}_desired_capacity": resource_number}
+
 
 def _fixed_ips(ext_cp):
     """Return ``fixed_ips`` of the CP's ports; empty leaves the choice to Neutron."""

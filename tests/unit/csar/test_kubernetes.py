@@ -8,6 +8,7 @@ import zipfile
 import jsonschema
 import pytest
 import yaml
+from tacker import objects
 from tacker.api.schemas import vnf_lcm as tacker_schemas
 from tacker.tosca import utils as tosca_utils
 from tacker.vnflcm import utils as vnflcm_utils
@@ -48,13 +49,19 @@ def base_hot(root, flavour):
     return nested | {"heat_template": yaml.safe_load((directory / TOP).read_text())}
 
 
+def user_data_class(root):
+    """The class that the sample requests name."""
+    namespace = {}
+    exec((root / "UserData/k8s_cluster_user_data.py").read_text(), namespace)
+    params = sample_request("instantiate_kubernetes_simple")["additionalParams"]
+    return namespace[params["lcm-operation-user-data-class"]]
+
+
 def user_data(root, body, grant=None):
     """Run the package's UserData as Tacker's OpenStack driver does and return nfv."""
     request = request_object(body)
-    namespace = {}
-    exec((root / "UserData/k8s_cluster_user_data.py").read_text(), namespace)
-    klass = namespace[request.additional_params["lcm-operation-user-data-class"]]
-    return klass.instantiate(base_hot(root, request.flavour_id), {}, request, grant)["nfv"]
+    hots = base_hot(root, request.flavour_id)
+    return user_data_class(root).instantiate(hots, {}, request, grant)["nfv"]
 
 
 # Package
@@ -242,6 +249,20 @@ def test_the_cluster_has_an_address_wherever_the_masters_have_one(root):
     body["extVirtualLinks"].append(other)
     expected = {"network": "net1", "fixed_ips": [{"ip_address": "192.168.0.200"}]}
     assert user_data(root, body)["CP"]["vip_CP"] == expected
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_an_update_that_scales_sets_the_groups_capacity(flavour, root):
+    hots = base_hot(root, flavour)
+    request = objects.ScaleVnfRequest(type="SCALE_OUT", aspect_id="worker_instance")
+    before = {"nfv": {}, "worker_instance_desired_capacity": 2}
+
+    # With Tacker's arguments (OpenStack._stack_param_update).
+    parameters = user_data_class(root).scale(hots, {}, request, None, None, before, 3)
+
+    assert parameters == {"nfv": {}, "worker_instance_desired_capacity": 3}
+    assert set(parameters) <= set(hots["heat_template"]["parameters"])
+    assert before["worker_instance_desired_capacity"] == 2
 
 
 def test_user_data_wants_networks_of_all_nodes(root):
