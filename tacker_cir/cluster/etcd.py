@@ -87,7 +87,8 @@ class Etcd:
 
     def __init__(self, kubectl: Kubectl, node: str):
         self._kubectl = kubectl
-        self._pod = f"etcd-{node}"
+        self._own_pod = f"etcd-{node}"
+        self._found_pod: str | None = None
 
     def members(self) -> list[Member]:
         """Return the members, by name."""
@@ -146,9 +147,37 @@ class Etcd:
     def _etcdctl(
         self, step: str, *words: str, endpoints: Iterable[str] = (_LOCAL,), partial: bool = False
     ) -> str:
-        exec_words = ["--namespace=kube-system", "exec", self._pod, "--container=etcd", "--"]
+        exec_words = ["--namespace=kube-system", "exec", self._pod(), "--container=etcd", "--"]
         exec_words += [*_ETCDCTL, f"--endpoints={','.join(endpoints)}", *words]
         return self._kubectl.call(exec_words, step, partial=partial, remedy=_REMEDY).stdout
+
+    def _pod(self) -> str:
+        """Return a pod of etcd that runs, the node's own where the API server knows it.
+
+        The kubelet tells the API server of a static pod only some time after it has started it,
+        up to a minute on a master that has just joined.
+        """
+        if self._found_pod is None:
+            selector = ("--namespace=kube-system", "--selector=component=etcd")
+            self._found_pod = choose_pod(self._kubectl.objects("pods", *selector), self._own_pod)
+        return self._found_pod
+
+
+def choose_pod(pods: Iterable[Mapping[str, Any]], own: str) -> str:
+    """Return the name of a pod to ask.
+
+    :param pods: those of etcd
+    :param own: name of the one that is best
+    """
+    ready = [
+        pod["metadata"]["name"]
+        for pod in pods
+        if any(
+            condition["type"] == "Ready" and condition["status"] == "True"
+            for condition in pod.get("status", {}).get("conditions") or ()
+        )
+    ]
+    return own if own in ready or not ready else ready[0]
 
 
 def parse_members(text: str) -> list[Member]:

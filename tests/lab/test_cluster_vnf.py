@@ -20,7 +20,7 @@ import pytest
 
 from tests.certificates import Authority
 from tests.lab import registries
-from tests.lab.cluster_checks import deploy, run_everywhere, wait_running
+from tests.lab.cluster_checks import deploy, is_ready, run_everywhere, wait_running
 from tests.lab.cluster_vnf import ClusterVnf, build_csar
 from tests.lab.driving import registry_status
 from tests.lab.kubernetes import programs
@@ -445,6 +445,14 @@ def etcd_members(cluster: ClusterVnf) -> set[str]:
     """Addresses of the members of etcd that started, as each master's etcd tells them alike."""
     pki = "/etc/kubernetes/pki/etcd"
     told = []
+    # A kubelet tells of its static pods some time after they began.
+    words = ("pods", "--namespace=kube-system", "--selector=component=etcd")
+    wait_for(
+        lambda: sum(map(is_ready, cluster.get(*words)["items"])) == len(cluster.masters()),
+        "the pods of etcd to be known",
+        120,
+        2,
+    )
     for master in cluster.masters():
         words = shlex.split(
             f"exec --namespace=kube-system etcd-{cluster.node_of(master)} -- etcdctl "

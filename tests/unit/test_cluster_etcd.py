@@ -5,7 +5,14 @@ from __future__ import annotations
 
 import pytest
 
-from tacker_cir.cluster.etcd import Member, QuorumLoss, parse_health, parse_members, plan_removal
+from tacker_cir.cluster.etcd import (
+    Member,
+    QuorumLoss,
+    choose_pod,
+    parse_health,
+    parse_members,
+    plan_removal,
+)
 
 # etcdctl 3.4's own output; the last member was added and never started.
 MEMBER_LIST = """
@@ -31,6 +38,25 @@ def member(number, address=None, **more):
 
 THREE = [member(1), member(2), member(3)]
 FIVE = [member(n) for n in range(1, 6)]
+
+
+def pod(name, ready):
+    status = {"conditions": [{"type": "Ready", "status": str(ready)}]} if ready is not None else {}
+    return {"metadata": {"name": name}, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("pods", "chosen"),
+    [
+        ([pod("etcd-a", True), pod("etcd-own", True)], "etcd-own"),
+        ([pod("etcd-a", False), pod("etcd-b", True)], "etcd-b"),
+        ([pod("etcd-b", True), pod("etcd-own", False)], "etcd-b"),
+        ([pod("etcd-a", None)], "etcd-own"),
+        ([], "etcd-own"),
+    ],
+)
+def test_the_pod_that_is_asked(pods, chosen):
+    assert choose_pod(pods, "etcd-own") == chosen
 
 
 def test_members_are_read():
