@@ -78,7 +78,8 @@ class Site:
 
     def parameters(self, runtime: str, entries: list[dict[str, Any]] | None = None) -> Any:
         """Return parameters that connect a cluster with these registries, by default all."""
-        own = self.kubernetes.parameters(runtime)
+        # Without a name of its own each cluster's VIM has the instance's.
+        own = self.kubernetes.parameters(runtime) | {"vim_name": None}
         own["private_registry_connection_info"] += self.entries if entries is None else entries
         return own
 
