@@ -58,3 +58,22 @@ def test_what_a_kubernetes_vim_needs(faults):
 def test_a_file_that_is_not_there(tmp_path):
     (found,) = (c for c in check_conductor([tmp_path / "none.conf"]) if c.fault)
     assert "no such file" in found.fault
+
+
+def test_a_client_that_sends_no_token(faults, monkeypatch):
+    from kubernetes import client
+
+    monkeypatch.setattr(client.Configuration, "auth_settings", lambda _self: {})
+    found = faults(f"[tacker]\nvnflcm_mgmt_driver = {BOTH}\n{DOMAINS}")
+    assert "sends no token" in found["Python package kubernetes"]
+
+
+def test_a_client_that_refuses_what_tacker_gives_it(faults, monkeypatch):
+    from kubernetes import client
+
+    def refuse(**_arguments):
+        raise ValueError("extra inputs are not permitted")
+
+    monkeypatch.setattr(client, "V1ConfigMap", refuse)
+    found = faults(f"[tacker]\nvnflcm_mgmt_driver = {BOTH}\n{DOMAINS}")
+    assert "Tacker makes no CNF with it" in found["Python package kubernetes"]
