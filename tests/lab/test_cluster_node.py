@@ -135,6 +135,7 @@ def assert_no_secret_was_printed(node: Node) -> None:
     assert node.sh("ls -d /run/tacker-cir.* 2>/dev/null || true") == ""
 
 
+@pytest.mark.thorough
 def test_power_cut_while_packages_install(machine):
     node = machine()
     node.prepare()
@@ -165,6 +166,7 @@ def test_connection_that_breaks_while_packages_install(machine, caplog):
     assert node.sh("dpkg --audit") == ""
 
 
+@pytest.mark.thorough
 def test_connection_that_breaks_while_kubeadm_works(machine, caplog):
     """kubeadm comes to its end although nobody reads what it says."""
     caplog.set_level(logging.INFO)
@@ -295,6 +297,7 @@ def test_programs_of_the_image(machine):
         bare.install()
 
 
+@pytest.mark.thorough
 def test_key_of_the_repository_is_fetched_through_the_proxy(machine, lab, proxy_url):
     """As with pkgs.k8s.io: the key is beside the repository, and apt's proxy leads there."""
     node = machine()

@@ -462,6 +462,7 @@ class TestComplexCluster:
             lambda: list(cluster.nodes().values()) == [True] * 5, "all nodes to be ready", 180, 3
         )
 
+    @pytest.mark.thorough
     def test_heal_everything(self, site, cluster):
         before = cluster.vim()
         completed(cluster.heal())
@@ -548,6 +549,7 @@ class TestWhatGoesWrong:
         assert cluster.get("namespace", "kube-system")["metadata"]["uid"] == uid
         assert cluster.vim().node_names() == set(cluster.nodes())
 
+    @pytest.mark.thorough
     def test_a_conductor_that_is_killed(self, site, cluster):
         operation = cluster.begin_instantiate(site.parameters("docker", []), level="one_worker")
         (master,) = wait_for(cluster.masters, "the master's machine", 60, 0.5)

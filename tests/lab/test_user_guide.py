@@ -257,6 +257,7 @@ def reader(stand, openstack, tmp_path, monkeypatch) -> Reader:
     return Reader(stand, openstack, tmp_path)
 
 
+@pytest.mark.thorough
 def test_life_of_a_cluster_by_the_openstack_client(stand, openstack, reader, tmp_path):
     registry_ids, site = _begin_registry(stand, openstack, reader, tmp_path)
     registry_machine = reader.server("PrivateRegistryVDU")["machine"]
