@@ -159,7 +159,12 @@ class Etcd:
         """
         if self._found_pod is None:
             selector = ("--namespace=kube-system", "--selector=component=etcd")
-            self._found_pod = choose_pod(self._kubectl.objects("pods", *selector), self._own_pod)
+            try:
+                pods = self._kubectl.objects("pods", *selector)
+            except CommandFailed:
+                # As without a majority: the question itself then says what to do.
+                return self._own_pod
+            self._found_pod = choose_pod(pods, self._own_pod)
         return self._found_pod
 
 
