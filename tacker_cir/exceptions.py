@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+
+def _numbered(items: Iterable[object]) -> str:
+    return "; ".join(f"({i}) {item}" for i, item in enumerate(items, 1))
 
 
 class TackerCirError(Exception):
@@ -36,8 +40,9 @@ class InvalidRequest(TackerCirError):
         self.faults = tuple(sorted(set(faults)))
         count = len(self.faults)
         noun = "fault" if count == 1 else "faults"
-        listing = "; ".join(f"({i}) {fault}" for i, fault in enumerate(self.faults, 1))
-        super().__init__(f"the request has {count} {noun}, nothing was changed: {listing}")
+        super().__init__(
+            f"the request has {count} {noun}, nothing was changed: {_numbered(self.faults)}"
+        )
 
 
 class InvalidMetadata(InvalidRequest):
@@ -45,10 +50,10 @@ class InvalidMetadata(InvalidRequest):
 
     def __init__(self, faults: Sequence[Fault]):
         super().__init__(faults)
-        listing = "; ".join(f"({i}) {fault}" for i, fault in enumerate(self.faults, 1))
         self.args = (
-            f"the VNF instance's metadata do not fit, no node was changed: {listing}. To do: "
-            "change the metadata again; every operation is refused until they are right",
+            "the VNF instance's metadata do not fit, no node was changed: "
+            f"{_numbered(self.faults)}. To do: change the metadata again; every operation is "
+            "refused until they are right",
         )
 
 
@@ -116,8 +121,7 @@ class SeveralFailed(TackerCirError):
 
     def __init__(self, errors: Sequence[TackerCirError]):
         self.errors = tuple(errors)
-        listing = "; ".join(f"({i}) {error}" for i, error in enumerate(self.errors, 1))
-        super().__init__(f"{len(self.errors)} nodes failed: {listing}")
+        super().__init__(f"{len(self.errors)} nodes failed: {_numbered(self.errors)}")
 
 
 class VimError(TackerCirError):

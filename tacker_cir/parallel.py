@@ -1,34 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work on several machines at once, in threads that eventlet may have made green."""
+"""Work on several machines at once: how many, and what their errors come to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Sequence
 
 from tacker_cir.exceptions import SeveralFailed, TackerCirError
 
-T = TypeVar("T")
-R = TypeVar("R")
-
 #: Machines at once: each costs a thread and an SSH connection.
 LIMIT = 64
-
-
-def in_parallel(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Call ``work`` with each item at once and return the results in the items' order.
-
-    One item's failure does not stop the others' work: errors are raised when all are done.
-
-    :raises TackerCirError: the only error, or :class:`SeveralFailed` with all of them
-    """
-    if not items:
-        return []
-    with ThreadPoolExecutor(max_workers=min(LIMIT, len(items))) as pool:
-        futures = [pool.submit(work, item) for item in items]
-    raise_errors([error for error in map(Future.exception, futures) if error is not None])
-    return [future.result() for future in futures]
 
 
 def raise_errors(errors: Sequence[BaseException]) -> None:

@@ -14,7 +14,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 
 import yaml
@@ -249,18 +249,11 @@ class ClusterBuild:
             script.reset(timeout=options.kubeadm_timeout)
         is_master = node.role == MASTER
         arguments = (self._topology.endpoint, joining.token().reveal(), joining.ca_hash())
-        if is_master:
-            with joining.one_master:
-                if node.name in lead.nodes:
-                    members.remove_dead(lead.kubectl, lead.host.node.name, node)
-                key = joining.certificate_key().reveal()
-                config = render_kubeadm.join(site.kubeadm_node(node), *arguments, key)
-                with host.timed("kubeadm"):
-                    script.join(config, timeout=options.kubeadm_timeout)
-        else:
+        with joining.one_master if is_master else nullcontext():
             if node.name in lead.nodes:
                 members.remove_dead(lead.kubectl, lead.host.node.name, node)
-            config = render_kubeadm.join(site.kubeadm_node(node), *arguments)
+            key = joining.certificate_key().reveal() if is_master else None
+            config = render_kubeadm.join(site.kubeadm_node(node), *arguments, key)
             with host.timed("kubeadm"):
                 script.join(config, timeout=options.kubeadm_timeout)
         complete(host, site)

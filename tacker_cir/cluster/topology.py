@@ -19,10 +19,8 @@ from tacker_cir.inventory import (
 )
 from tacker_cir.login import Credentials
 from tacker_cir.params.k8s_cluster import ClusterParams, NodeParams
-
-#: Port of the API server, and that of the load balancer before several of them (as upstream's).
-API_PORT = 6443
-BALANCED_PORT = 16443
+from tacker_cir.render.haproxy import API_SERVER_PORT
+from tacker_cir.render.haproxy import PORT as BALANCED_PORT
 
 MASTER, WORKER = "master", "worker"
 
@@ -71,7 +69,7 @@ class Topology:
 
     @property
     def api_port(self) -> int:
-        return BALANCED_PORT if self.virtual_address else API_PORT
+        return BALANCED_PORT if self.virtual_address else API_SERVER_PORT
 
     @property
     def endpoint(self) -> str:

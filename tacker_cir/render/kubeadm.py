@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from tacker_cir.render.haproxy import API_SERVER_PORT
+
 #: The first Kubernetes whose kubelet knows runtimes by URL only.
 _FIRST_WITH_URLS = 24
 _SOCKETS = {"docker": "/var/run/dockershim.sock", "containerd": "/run/containerd/containerd.sock"}
@@ -76,7 +78,7 @@ def init(node: KubeadmNode, cluster: KubeadmCluster) -> str:
             "apiVersion": _api_version(node.minor),
             "kind": "InitConfiguration",
             "nodeRegistration": node.registration(),
-            "localAPIEndpoint": {"advertiseAddress": node.address, "bindPort": 6443},
+            "localAPIEndpoint": {"advertiseAddress": node.address, "bindPort": API_SERVER_PORT},
         },
         _cluster(node, cluster),
     ]
@@ -141,7 +143,7 @@ def join(
     }
     if certificate_key:
         document["controlPlane"] = {
-            "localAPIEndpoint": {"advertiseAddress": node.address, "bindPort": 6443},
+            "localAPIEndpoint": {"advertiseAddress": node.address, "bindPort": API_SERVER_PORT},
             "certificateKey": certificate_key,
         }
     return _dump([document])

@@ -8,15 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tacker_cir.command import Command, Redactor, Secret
+from tacker_cir.command import Command
 from tacker_cir.facts import Facts, gather
 from tacker_cir.host import runtime as host_runtime
-from tacker_cir.hostkeys import AcceptAny
-from tacker_cir.login import Credentials
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry import connection as access
 from tacker_cir.registry.verify import verify_access
-from tacker_cir.ssh import Connection, connect
+from tacker_cir.ssh import Connection
+from tests.lab.login import log_in
 from tests.lab.machines import MachineLab, apt
 from tests.lab.machines.base import GATEWAY, keyring
 
@@ -82,17 +81,7 @@ class AccessNode:
 
     def connect(self) -> Connection:
         """Open a connection of its own to the machine."""
-        return connect(
-            f"{self.name} ({self._address})",
-            self._address,
-            Credentials("ubuntu", Secret("ubuntu")),
-            AcceptAny(self.name, "a machine of the lab's own"),
-            redactor=Redactor(),
-            wait_timeout=60,
-            connect_timeout=5,
-            auth_timeout=5,
-            command_timeout=120,
-        )
+        return log_in(f"{self.name} ({self._address})", self._address)
 
     def install(self) -> None:
         """Install the runtime's packages."""

@@ -6,10 +6,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tacker_cir.command import Command, Redactor, Secret
-from tacker_cir.hostkeys import AcceptAny
-from tacker_cir.login import Credentials
-from tacker_cir.ssh import Connection, connect
+from tacker_cir.command import Command
+from tacker_cir.ssh import Connection
+from tests.lab.login import log_in
 from tests.lab.machines import MachineLab
 from tests.lab.machines.network import NETWORK
 
@@ -29,7 +28,7 @@ class DockerHost:
     def __enter__(self) -> DockerHost:
         self._lab.create(self.name, self._address)
         try:
-            self._connection = self._connect()
+            self._connection = log_in(self.name, self._address)
             settings = json.dumps({"insecure-registries": [str(NETWORK)]})
             self._run("mkdir", "-p", "/etc/docker")
             self._run("tee", "/etc/docker/daemon.json", stdin=settings.encode())
@@ -73,16 +72,3 @@ class DockerHost:
         assert self._connection is not None
         command = Command(argv, " ".join(argv[:2]))
         return self._connection.run(command, stdin=stdin, timeout=120).stdout
-
-    def _connect(self) -> Connection:
-        return connect(
-            self.name,
-            self._address,
-            Credentials("ubuntu", Secret("ubuntu")),
-            AcceptAny(self.name, "a machine of the lab's own"),
-            redactor=Redactor(),
-            wait_timeout=60,
-            connect_timeout=5,
-            auth_timeout=5,
-            command_timeout=120,
-        )

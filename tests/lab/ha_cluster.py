@@ -22,12 +22,11 @@ from tacker_cir import facts
 from tacker_cir.cluster import load_balancer
 from tacker_cir.cluster.etcd import Etcd
 from tacker_cir.cluster.kubectl import ADMIN_CONF, Kubectl
-from tacker_cir.command import Redactor, Secret
 from tacker_cir.hostkeys import PinStore
-from tacker_cir.login import Credentials
-from tacker_cir.ssh import Connection, connect
+from tacker_cir.ssh import Connection
 from tests.lab.kubernetes import archives, release
 from tests.lab.kubernetes.proof import LOAD, PACKAGE, PREPARE, SANDBOX_IMAGE
+from tests.lab.login import log_in
 from tests.lab.machines import MachineLab
 from tests.lab.machines.base import GATEWAY
 from tests.lab.machines.host import wait_for
@@ -76,17 +75,8 @@ class HaCluster:
         """Open a connection as the driver does; :meth:`down` closes it."""
         # A machine made anew under the same name has another host key.
         server_id = f"{machine}-{self.lab.state(machine)['leader']}"
-        connection = connect(
-            machine,
-            ADDRESSES[machine],
-            Credentials("ubuntu", Secret("ubuntu")),
-            PinStore(self.state).key_of(server_id),
-            redactor=Redactor(),
-            wait_timeout=60,
-            connect_timeout=5,
-            auth_timeout=5,
-            command_timeout=60,
-        )
+        key = PinStore(self.state).key_of(server_id)
+        connection = log_in(machine, ADDRESSES[machine], key, command_timeout=60)
         self._opened.append(connection)
         return connection
 

@@ -9,17 +9,15 @@ from ipaddress import IPv4Network
 
 from tacker_cir.cluster import install
 from tacker_cir.cluster.install import Installed, NodeScript
-from tacker_cir.command import Redactor, Secret
 from tacker_cir.facts import gather
 from tacker_cir.host.files import ensure_files
-from tacker_cir.hostkeys import AcceptAny
-from tacker_cir.login import Credentials
 from tacker_cir.params.k8s_cluster import KubernetesPackages
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.render import kubeadm
-from tacker_cir.ssh import Connection, connect
+from tacker_cir.ssh import Connection
 from tests.lab.kubernetes import archives, release
 from tests.lab.kubernetes.proof import LOAD, SANDBOX_IMAGE
+from tests.lab.login import log_in
 from tests.lab.machines import MachineLab
 from tests.lab.machines.base import GATEWAY
 from tests.lab.machines.host import REPOSITORY
@@ -50,17 +48,7 @@ class Node:
         """Return a new connection; those that a test broke are closed."""
         if self.connection is not None:
             self.connection.close()
-        self.connection = connect(
-            self.name,
-            self.address,
-            Credentials("ubuntu", Secret("ubuntu")),
-            AcceptAny(self.name, "a machine of the lab's own"),
-            redactor=Redactor(),
-            wait_timeout=60,
-            connect_timeout=5,
-            auth_timeout=5,
-            command_timeout=60,
-        )
+        self.connection = log_in(self.name, self.address, command_timeout=60)
         return self.connection
 
     @property

@@ -40,6 +40,11 @@ class CloudStand:
         self.cloud.down()
         self.lab.down()
 
+    def driver_log(self) -> str:
+        """What this package's code wrote into the conductor's log (debug is on)."""
+        lines = self.cloud.logs["tacker-conductor"].read_text(errors="replace").splitlines()
+        return "\n".join(line for line in lines if " tacker_cir" in line or " paramiko" in line)
+
     def leftovers(self) -> list[str]:
         """What is there of a lab that shall be down; empty where it is clean."""
         return self.lab.leftovers()

@@ -34,7 +34,7 @@ from tests.lab.registries import PASSWORD, USER, Kind, LabRegistry
 from tests.lab.registry_vnf import RegistryVnf
 from tests.lab.registry_vnf import build_csar as build_registry_csar
 from tests.lab.stand import CloudStand
-from tests.lab.vnf import Server
+from tests.lab.vnf import Server, completed, refused
 from tests.unit.cluster import SPEC
 
 #: As long as a DNS label may be, so that directories and files named after it are long as well.
@@ -42,16 +42,6 @@ LONG_NAME = f"{'r' * 63}.example.com"
 HTTP, HTTP_LOGIN, HTTPS, HTTPS_LOGIN, MUTUAL = range(5101, 5106)
 #: The spec's second registry, at the port that its name does not say.
 SPEC_NAME, SPEC_PORT, SPEC_LOGIN = "registry.example.com", 443, "user01"
-
-
-def completed(operation: dict[str, Any]) -> None:
-    assert operation["operationState"] == "COMPLETED", operation.get("error")
-
-
-def refused(operation: dict[str, Any]) -> str:
-    """Return the ProblemDetails' text of an operation that failed."""
-    assert operation["operationState"] == "FAILED_TEMP"
-    return operation["error"]["detail"]
 
 
 @dataclass
@@ -181,12 +171,6 @@ def run(site: Site, server: Server, script: str) -> str:
     return site.stand.lab.run(server.machine, ["sh", "-c", script]).stdout
 
 
-def driver_log(site: Site) -> str:
-    """What this package's code wrote into the conductor's log (debug is on)."""
-    log = site.stand.cloud.logs["tacker-conductor"].read_text(errors="replace")
-    return "\n".join(line for line in log.splitlines() if " tacker_cir" in line)
-
-
 def hosts_block(site: Site, server: Server) -> list[str]:
     """The lines of /etc/hosts that are ours."""
     return run(site, server, "sed -n '/^# BEGIN tacker_cir/,/^# END/p' /etc/hosts").splitlines()
@@ -236,7 +220,7 @@ class TestSimpleClusterOnDocker:
         run_everywhere(cluster, site.images)
 
     def test_secrets_are_nowhere_to_be_read(self, site, cluster):
-        log = driver_log(site)
+        log = site.stand.driver_log()
         assert PASSWORD not in log and cluster.vim().token not in log
         for server in cluster.servers():
             # Nobody but root reads a file with the login, whatever it is encoded in.

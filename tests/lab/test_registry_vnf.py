@@ -20,6 +20,7 @@ from tests.lab.machines import images
 from tests.lab.machines.host import wait_for
 from tests.lab.registry_vnf import RegistryVnf, build_csar
 from tests.lab.stand import CloudStand
+from tests.lab.vnf import completed, refused
 
 BASEHOT = "instantiate_private_registry_basehot.json"
 
@@ -51,22 +52,6 @@ def vnf(stand, image, tmp_path):
     yield make
     for instance in made:
         instance.discard()
-
-
-def completed(operation):
-    assert operation["operationState"] == "COMPLETED", operation.get("error")
-
-
-def refused(operation) -> str:
-    """Return the ProblemDetails' text of an operation that failed."""
-    assert operation["operationState"] == "FAILED_TEMP"
-    return operation["error"]["detail"]
-
-
-def driver_log(stand) -> str:
-    """What this package's code wrote into the conductor's log (debug is on)."""
-    lines = stand.cloud.logs["tacker-conductor"].read_text(errors="replace").splitlines()
-    return "\n".join(line for line in lines if " tacker_cir" in line or " paramiko" in line)
 
 
 def pins(stand, vnf) -> list[str]:
@@ -114,7 +99,7 @@ def test_basehot_package_pulls_through_a_proxy_on_another_port(stand, lab, vnf, 
     assert registry_status(registry.server().address, 5050) == 200
     used = "\n".join(lab.proxy_log()[before:])
     assert "docker.io" in used and "/v2/library/registry/" in used
-    assert urlsplit(proxy_url).password not in driver_log(stand)
+    assert urlsplit(proxy_url).password not in stand.driver_log()
 
     completed(registry.heal(registry.vnfc_ids()))
     assert registry_status(registry.server().address, 5050) == 200
@@ -163,7 +148,7 @@ def test_wrong_password_is_told_and_not_shown(stand, vnf):
     server = registry.server()
     assert f"node CP1 ({server.address}), step 'log in over SSH'" in detail
     assert "refuses user ubuntu" in detail and "check ssh_username" in detail
-    assert "wr0ng-S3cret" not in detail + driver_log(stand)
+    assert "wr0ng-S3cret" not in detail + stand.driver_log()
 
 
 def test_unsupported_guest_is_told(vnf):

@@ -41,6 +41,17 @@ def sample_request(name: str, vim_id: str) -> dict[str, Any]:
     return body
 
 
+def completed(operation: dict[str, Any]) -> None:
+    """Demand that an operation came to its end."""
+    assert operation["operationState"] == "COMPLETED", operation.get("error")
+
+
+def refused(operation: dict[str, Any]) -> str:
+    """Return the ProblemDetails' text of an operation that failed."""
+    assert operation["operationState"] == "FAILED_TEMP"
+    return operation["error"]["detail"]
+
+
 @dataclass(frozen=True)
 class Server:
     """A Nova server of the lab.
