@@ -22,6 +22,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from tacker_cir import exceptions as exc
+from tacker_cir import kubernetes_versions
 from tacker_cir.cluster import credentials, members
 from tacker_cir.cluster.election import Election, NoLead
 from tacker_cir.cluster.etcd import Etcd
@@ -93,7 +94,7 @@ class _Joining:
     def certificate_key(self) -> Secret:
         with self._lock:
             if self._certificate_key is None:
-                minor = int(self._lead.version.split(".")[1])
+                minor = kubernetes_versions.minor(self._lead.version)
                 self._certificate_key = credentials.upload_certificates(
                     self._lead.host.connection, self._lead.kubectl, minor
                 )
@@ -220,6 +221,13 @@ class ClusterBuild:
 
     def _take_over(self, lead: Lead) -> tuple[Lead, _Joining]:
         """Begin with the cluster that is there."""
+        if kubernetes_versions.minor(lead.version) > kubernetes_versions.NEWEST:
+            LOG.warning(
+                "%s: the cluster was upgraded to Kubernetes %s; this release knows 1.%d at most",
+                lead.host.node,
+                lead.version,
+                kubernetes_versions.NEWEST,
+            )
         self._ensure_network(lead)
         name = lead.host.node.name
         wanted = [node.name for node in self._topology.nodes]

@@ -15,6 +15,7 @@ from oslo_utils import timeutils
 
 from tacker_cir.cluster import install, load_balancer
 from tacker_cir.cluster.install import NodeScript
+from tacker_cir.cluster.suitability import check_suits
 from tacker_cir.cluster.topology import MASTER, ClusterNode, Topology
 from tacker_cir.command import Command
 from tacker_cir.facts import Facts, gather
@@ -173,6 +174,7 @@ def prepare(host: Host, site: Site) -> str:
     options = site.conf.tacker_cir
     node, connection, params = host.node, host.connection, site.params
     check_supported(str(node), host.facts)
+    _check_suits(host, site)
     wait_first_boot(connection, host.facts, options.first_boot_timeout)
     script = script_of(host, site)
     # First of all: sudo looks the machine's new name up at each command, and a name that is not
@@ -188,6 +190,7 @@ def prepare(host: Host, site: Site) -> str:
         if installed.changed:
             # The runtime, its files and its state are new.
             host.facts = read_facts(connection)
+            _check_suits(host, site)
     runtime = params.container_runtime
     with host.timed("runtime and registries"):
         host_runtime.ensure_runtime(
@@ -226,6 +229,12 @@ def prepare(host: Host, site: Site) -> str:
         with host.timed("images"):
             script.pull(config, worker=node.role != MASTER, timeout=options.kubeadm_timeout)
     return config
+
+
+def _check_suits(host: Host, site: Site) -> None:
+    # A member runs, whatever its operator did to make it run.
+    if not host.has_joined:
+        check_suits(str(host.node), host.facts, site.version)
 
 
 def connect_registries(host: Host, site: Site) -> None:

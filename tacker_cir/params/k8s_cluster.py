@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from tacker_cir import kubernetes_versions
 from tacker_cir.command import Secret
 from tacker_cir.exceptions import Fault, InvalidMetadata, InvalidRequest
 from tacker_cir.login import Credentials
@@ -35,12 +36,6 @@ PATH = f"additionalParams.{KEY}"
 DEFAULT_POD_CIDR = IPv4Network("192.168.0.0/16")
 DEFAULT_CLUSTER_CIDR = IPv4Network("10.96.0.0/12")
 DEFAULT_KUBERNETES_VERSION = "1.34.8"
-
-#: The oldest Kubernetes whose tokens and kubeadm options are the ones used here.
-_OLDEST_MINOR = 20
-#: The first Kubernetes whose kubelet does not speak to Docker, and the first on pkgs.k8s.io.
-_FIRST_WITHOUT_DOCKER = 24
-_FIRST_ON_PKGS_K8S_IO = 24
 
 _POD_CIDR = ("master_node", "pod_cidr")
 _CLUSTER_CIDR = ("master_node", "cluster_cidr")
@@ -82,7 +77,7 @@ class KubernetesPackages:
 
     @property
     def minor(self) -> int:
-        return _minor(self.version)
+        return kubernetes_versions.minor(self.version)
 
     @property
     def default_uri(self) -> str:
@@ -313,23 +308,35 @@ class _Reader(Reader):
                 )
                 return None
             version = DEFAULT_KUBERNETES_VERSION
-        minor = _minor(version)
-        if minor < _OLDEST_MINOR:
-            self.fault(
-                f"expected 1.{_OLDEST_MINOR} or later; got {version!r}", "kubernetes_version"
-            )
+        if not self._is_known(version):
             return None
         if isinstance(repository, Mapping):
             return KubernetesPackages(version, self._mirror(repository))
         if repository == "image":
             return KubernetesPackages(version, in_image=True)
-        if minor < _FIRST_ON_PKGS_K8S_IO and repository == "pkgs.k8s.io":
+        packages = KubernetesPackages(version)
+        first = kubernetes_versions.FIRST_ON_PKGS_K8S_IO
+        if packages.minor < first and repository == "pkgs.k8s.io":
             self.fault(
-                f"pkgs.k8s.io begins with 1.{_FIRST_ON_PKGS_K8S_IO}; expected an apt repository "
-                f'that has {version}, or "image"',
+                f"pkgs.k8s.io begins with 1.{first}; expected an apt repository that has "
+                f'{version}, or "image"',
                 "package_repository",
             )
-        return KubernetesPackages(version)
+        return packages
+
+    def _is_known(self, version: str) -> bool:
+        oldest, newest = kubernetes_versions.OLDEST, kubernetes_versions.NEWEST
+        minor = kubernetes_versions.minor(version)
+        if minor < oldest:
+            self.fault(f"expected 1.{oldest} or later; got {version!r}", "kubernetes_version")
+        elif minor > newest:
+            self.fault(
+                f"expected 1.{newest} or earlier, the newest that this release of tacker_cir "
+                f"knows: what a later one expects of its nodes and of kubeadm's configuration is "
+                f"not known; got {version!r}",
+                "kubernetes_version",
+            )
+        return oldest <= minor <= newest
 
     def _mirror(self, given: Mapping[str, Any]) -> AptRepository | None:
         key = "package_repository"
@@ -344,12 +351,13 @@ class _Reader(Reader):
         runtime = self.sound("container_runtime")
         if packages is None:
             return runtime
+        first = kubernetes_versions.FIRST_WITHOUT_DOCKER
         if runtime is None and "container_runtime" not in self.raw:
-            return "docker" if packages.minor < _FIRST_WITHOUT_DOCKER else "containerd"
-        if runtime == "docker" and packages.minor >= _FIRST_WITHOUT_DOCKER:
+            return "docker" if packages.minor < first else "containerd"
+        if runtime == "docker" and packages.minor >= first:
             self.fault(
                 f"Kubernetes {packages.version} does not speak to Docker any more (since 1."
-                f"{_FIRST_WITHOUT_DOCKER}); expected containerd",
+                f"{first}); expected containerd",
                 "container_runtime",
             )
         return runtime
@@ -382,7 +390,3 @@ class _Reader(Reader):
         ):
             self.fault("the file is not a Kubernetes manifest in YAML", "cni_manifest_path")
         return text
-
-
-def _minor(version: str) -> int:
-    return int(version.split(".")[1])

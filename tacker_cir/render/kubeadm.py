@@ -10,10 +10,14 @@ from typing import Any
 
 import yaml
 
+from tacker_cir.kubernetes_versions import (
+    FIRST_WITH_V1BETA3,
+    FIRST_WITH_V1BETA4,
+    FIRST_WITHOUT_DOCKER,
+)
+from tacker_cir.kubernetes_versions import minor as minor_of
 from tacker_cir.render.haproxy import API_SERVER_PORT
 
-#: The first Kubernetes whose kubelet knows runtimes by URL only.
-_FIRST_WITH_URLS = 24
 _SOCKETS = {"docker": "/var/run/dockershim.sock", "containerd": "/run/containerd/containerd.sock"}
 
 
@@ -34,12 +38,12 @@ class KubeadmNode:
 
     @property
     def minor(self) -> int:
-        return int(self.version.split(".")[1])
+        return minor_of(self.version)
 
     @property
     def socket(self) -> str:
         path = _SOCKETS[self.container_runtime]
-        return f"unix://{path}" if self.minor >= _FIRST_WITH_URLS else path
+        return f"unix://{path}" if self.minor >= FIRST_WITHOUT_DOCKER else path
 
     def registration(self) -> dict[str, Any]:
         """Return ``nodeRegistration``."""
@@ -178,15 +182,14 @@ def _cluster(node: KubeadmNode, cluster: KubeadmCluster) -> dict[str, Any]:
 
 
 def _api_version(minor: int) -> str:
-    """Return the newest configuration format of a version (v1beta3 since 1.22, v1beta4 since
-    1.31)."""
-    number = 4 if minor >= 31 else 3 if minor >= 22 else 2
+    """Return the newest configuration format of a version."""
+    number = 4 if minor >= FIRST_WITH_V1BETA4 else 3 if minor >= FIRST_WITH_V1BETA3 else 2
     return f"kubeadm.k8s.io/v1beta{number}"
 
 
 def _arguments(minor: int, arguments: Mapping[str, str]) -> Any:
     """Return command line arguments: a list since v1beta4, a map before."""
-    if minor >= 31:
+    if minor >= FIRST_WITH_V1BETA4:
         return [{"name": name, "value": value} for name, value in arguments.items()]
     return dict(arguments)
 

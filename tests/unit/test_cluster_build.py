@@ -53,9 +53,11 @@ class World:
     :param known: nodes that the cluster's API tells
     :param silent: machines that do not answer
     :param broken: machines whose preparation fails
+    :param version: of the cluster that is there
     """
 
-    def __init__(self, joined=(), known=(), silent=(), broken=()):
+    def __init__(self, joined=(), known=(), silent=(), broken=(), version="1.29.4"):
+        self.version = version
         self.joined, self.known = {n.name for n in joined}, {n.name for n in known}
         self.silent, self.broken = {n.name for n in silent}, {n.name for n in broken}
         self.done: list[str] = []
@@ -143,7 +145,7 @@ def run(monkeypatch):
 
         credentials = SimpleNamespace(
             NAMESPACE="kube-system",
-            cluster_configuration=lambda kubectl: "kubernetesVersion: v1.29.4\n",
+            cluster_configuration=lambda kubectl: f"kubernetesVersion: v{world.version}\n",
             join_token=join_token,
             read_ca_hash=lambda connection: "sha256:0",
             upload_certificates=lambda *_args: Secret("0" * 64),
@@ -204,6 +206,13 @@ def test_what_is_missing_joins_with_the_clusters_own_version(run):
     assert f"prepared {W2.name} for 1.29.4" in world.done
     assert [s for s in world.done if s.startswith(("joined", "init"))] == [f"joined {W2.name}"]
     assert f"ready {W2.name}" in world.done and "etcd of 1" not in world.done
+
+
+@pytest.mark.parametrize(("minor", "told"), [(36, False), (37, True)])
+def test_a_cluster_that_was_upgraded_beyond_what_is_known_is_told(run, caplog, minor, told):
+    run(World(joined=SIMPLE.nodes, known=SIMPLE.nodes, version=f"1.{minor}.0"), SIMPLE)
+    text = f"{M1}: the cluster was upgraded to Kubernetes 1.{minor}.0; this release knows 1.36"
+    assert (text in caplog.text) is told
 
 
 def test_any_living_master_leads(run):

@@ -124,6 +124,7 @@ def test_all_that_can_be_given(package):
         ({}, "containerd", False),
         ({"package_repository": "pkgs.k8s.io", "kubernetes_version": "1.24.0"}, "containerd", 0),
         ({"package_repository": "image", "kubernetes_version": "1.23.17"}, "docker", True),
+        ({"package_repository": "image", "kubernetes_version": "1.36.4"}, "containerd", True),
         ({"package_repository": MIRROR, "kubernetes_version": "1.20.2"}, "docker", False),
         (
             {
@@ -190,6 +191,9 @@ FAULTS = [
     ("kubernetes_version", "1.34", "expected a full version of Kubernetes"),
     ("kubernetes_version", 1.34, "expected a full version of Kubernetes, e.g. 1.34.8; got 1.34"),
     ("kubernetes_version", "1.19.16", "expected 1.20 or later; got '1.19.16'"),
+    ("kubernetes_version", "1.37.0", "expected 1.36 or earlier, the newest that this release of t"),
+    ("kubernetes_version", "1.40.2", "is not known; got '1.40.2'"),
+    ("kubernetes_version", "1.99.0", "is not known; got '1.99.0'"),
     ("package_repository", "https://u:MARK@h/deb", "expected \"pkgs.k8s.io\", \"image\" (the VM's"),
     ("package_repository", {"uri": "https://h/"}, "keyring_path: is missing"),
     ("package_repository", MIRROR | {"keyring_path": "gone"}, "'gone' is not in the VNF package"),

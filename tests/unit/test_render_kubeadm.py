@@ -40,6 +40,7 @@ def node(version, runtime="containerd"):
         ("init_1_20_containerd", "1.20.2", "containerd", ALL),
         ("init_1_28", "1.28.15", "containerd", SIMPLE),
         ("init_1_34", "1.34.8", "containerd", ALL),
+        ("init_1_36", "1.36.0", "containerd", SIMPLE),
     ],
 )
 def test_init(golden, name, version, runtime, cluster):
