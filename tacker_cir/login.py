@@ -13,6 +13,7 @@ from oslo_log import log as logging
 from tacker_cir import exceptions as exc
 from tacker_cir.command import Secret
 from tacker_cir.hostkeys import HostKeyChecker, HostKeyMismatch
+from tacker_cir.steps import timed
 from tacker_cir.waiting import PROGRESS, Deadline, poll
 
 LOG = logging.getLogger(__name__)
@@ -99,11 +100,12 @@ def open_transport(
 
     deadline = Deadline(wait_timeout)
     try:
-        try:
-            transport = wait(deadline)
-        except paramiko.AuthenticationException:
-            # sshd came up late: the login has time of its own.
-            transport = wait(refused[0])
+        with timed(node, "log in over SSH"):
+            try:
+                transport = wait(deadline)
+            except paramiko.AuthenticationException:
+                # sshd came up late: the login has time of its own.
+                transport = wait(refused[0])
     except HostKeyMismatch as error:
         raise exc.HostKeyError(node, "check the SSH host key", str(error), error.remedy) from None
     except (_LoginRefused, paramiko.AuthenticationException) as error:

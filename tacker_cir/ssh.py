@@ -23,6 +23,7 @@ from tacker_cir import exceptions as exc
 from tacker_cir.command import Command, Redactor, mask_userinfo
 from tacker_cir.hostkeys import HostKeyChecker
 from tacker_cir.login import PORT, Credentials, open_transport
+from tacker_cir.steps import timed
 from tacker_cir.waiting import Deadline
 
 LOG = logging.getLogger(__name__)
@@ -147,13 +148,14 @@ class Connection:
         LOG.debug("%s: %s", self.node, command.step)
         self.commands += 1
         remote_deadline = Deadline(seconds)
-        result = self._execute(command, line, prefix, stdin, size, seconds + GRACE)
-        if result.exit_status in _ENDED_BY_TIMEOUT and remote_deadline.expired:
-            raise exc.CommandTimeout(
-                self.node, command.step, f"not done after {seconds} seconds", remedy
-            )
-        if ok is not None and result.exit_status not in ok:
-            raise self._failed(command, result, remedy)
+        with timed(self.node, command.step):
+            result = self._execute(command, line, prefix, stdin, size, seconds + GRACE)
+            if result.exit_status in _ENDED_BY_TIMEOUT and remote_deadline.expired:
+                raise exc.CommandTimeout(
+                    self.node, command.step, f"not done after {seconds} seconds", remedy
+                )
+            if ok is not None and result.exit_status not in ok:
+                raise self._failed(command, result, remedy)
         return result
 
     def identity(self) -> _Identity:

@@ -18,6 +18,7 @@ from oslo_log import log as logging
 
 from tacker_cir.cluster.kubectl import Kubectl
 from tacker_cir.exceptions import CommandFailed, HostError, TackerCirError
+from tacker_cir.steps import timed
 from tacker_cir.waiting import Deadline, poll
 
 LOG = logging.getLogger(__name__)
@@ -124,12 +125,14 @@ class Etcd:
                 )
             return members
 
+        step = "wait until etcd is healthy"
         try:
-            return poll(attempt, Deadline(timeout), retry_on=(_Unhealthy,))
+            with timed(self._kubectl.host, step):
+                return poll(attempt, Deadline(timeout), retry_on=(_Unhealthy,))
         except _Unhealthy as error:
             raise HostError(
                 self._kubectl.host,
-                "wait until etcd is healthy",
+                step,
                 f"etcd has {error} after {timeout:.0f} seconds",
                 "see etcd's logs in /var/log/pods of the masters, then retry the operation",
             ) from None

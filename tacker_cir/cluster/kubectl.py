@@ -20,6 +20,7 @@ from oslo_log import log as logging
 from tacker_cir.command import Command, Secret
 from tacker_cir.exceptions import CommandFailed, HostError
 from tacker_cir.ssh import Connection, Result
+from tacker_cir.steps import timed
 from tacker_cir.waiting import Deadline, poll
 
 LOG = logging.getLogger(__name__)
@@ -209,12 +210,14 @@ class Kubectl:
         def on_retry(error: BaseException, elapsed: float) -> None:
             LOG.info("%s: waiting for nodes since %.0f s: %s", self.host, elapsed, error)
 
+        step = "wait until the nodes are ready"
         try:
-            poll(attempt, Deadline(timeout), retry_on=(_NotReady,), on_retry=on_retry)
+            with timed(self.host, step):
+                poll(attempt, Deadline(timeout), retry_on=(_NotReady,), on_retry=on_retry)
         except _NotReady as error:
             raise HostError(
                 self.host,
-                "wait until the nodes are ready",
+                step,
                 f"not ready after {timeout:.0f} seconds: {error}",
                 "see 'journalctl -u kubelet' of the node, and whether the pod network's pods run "
                 "('kubectl get pods --all-namespaces'); then retry the operation",

@@ -23,6 +23,7 @@ from tacker_cir.render import haproxy as render_haproxy
 from tacker_cir.render import keepalived as render_keepalived
 from tacker_cir.render.haproxy import PORT
 from tacker_cir.ssh import Connection
+from tacker_cir.steps import timed
 from tacker_cir.waiting import Deadline, poll
 
 LOG = logging.getLogger(__name__)
@@ -142,12 +143,14 @@ def wait_for_vip(connections: Sequence[Connection], vip: str, timeout: float) ->
             _reach(connection, vip)
         LOG.info("the VIP %s is at %s", vip, holders[0])
 
+    nodes, step = ", ".join(c.node for c in connections), "wait until one master has the VIP"
     try:
-        poll(attempt, Deadline(timeout), retry_on=(_NotYet,))
+        with timed(nodes, step):
+            poll(attempt, Deadline(timeout), retry_on=(_NotYet,))
     except _NotYet as error:
         raise HostError(
-            ", ".join(c.node for c in connections),
-            "wait until one master has the VIP",
+            nodes,
+            step,
             f"VIP {vip} after {timeout:.0f} seconds: {error}",
             _VIP_REMEDY,
         ) from None

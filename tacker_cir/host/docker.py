@@ -16,6 +16,7 @@ from tacker_cir.host.service import Service
 from tacker_cir.params.private_registry import DockerPackage
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.ssh import Connection
+from tacker_cir.steps import timed
 from tacker_cir.waiting import Deadline, poll
 
 LOG = logging.getLogger(__name__)
@@ -124,9 +125,10 @@ def wait_until_serving(connection: Connection, timeout: float) -> None:
     version = Command(
         ("docker", "version", "--format", "{{.Server.Version}}"), "wait for the Docker daemon"
     )
-    found = poll(
-        lambda: connection.run(version, remedy=DOCKER.remedy),
-        Deadline(timeout),
-        retry_on=(CommandFailed,),
-    )
+    with timed(connection.node, version.step):
+        found = poll(
+            lambda: connection.run(version, remedy=DOCKER.remedy),
+            Deadline(timeout),
+            retry_on=(CommandFailed,),
+        )
     LOG.info("%s: Docker %s serves", connection.node, found.stdout.strip())

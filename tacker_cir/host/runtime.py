@@ -21,6 +21,7 @@ from tacker_cir.host.service import Service
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.render import containerd_config, docker_daemon
 from tacker_cir.ssh import Connection
+from tacker_cir.steps import timed
 from tacker_cir.waiting import Deadline, poll
 
 LOG = logging.getLogger(__name__)
@@ -211,7 +212,8 @@ def _wait_for_cri(connection: Connection, timeout: float) -> None:
             raise _NotServing
 
     try:
-        poll(attempt, Deadline(timeout), retry_on=(_NotServing,))
+        with timed(connection.node, status.step):
+            poll(attempt, Deadline(timeout), retry_on=(_NotServing,))
     except _NotServing:
         details = connection.run(Command.script(status.step, _CRI_DETAILS), ok=None).stdout
         raise HostError(

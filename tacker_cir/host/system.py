@@ -9,6 +9,7 @@ from tacker_cir.command import Command
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts
 from tacker_cir.ssh import Connection
+from tacker_cir.steps import timed
 from tacker_cir.waiting import Deadline, poll
 
 LOG = logging.getLogger(__name__)
@@ -62,7 +63,8 @@ def wait_first_boot(connection: Connection, facts: Facts, timeout: float) -> Non
 
     LOG.info("%s: cloud-init is still at work, waiting for it", connection.node)
     try:
-        poll(attempt, Deadline(timeout), retry_on=(_StillBooting,))
+        with timed(connection.node, status.step):
+            poll(attempt, Deadline(timeout), retry_on=(_StillBooting,))
     except _StillBooting:
         raise HostError(
             connection.node,

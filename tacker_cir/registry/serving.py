@@ -12,6 +12,7 @@ from oslo_log import log as logging
 from tacker_cir.exceptions import HostError
 from tacker_cir.inventory import Node
 from tacker_cir.ssh import Connection
+from tacker_cir.steps import timed
 from tacker_cir.waiting import Deadline, poll
 
 LOG = logging.getLogger(__name__)
@@ -45,12 +46,14 @@ def wait_until_serving(connection: Connection, node: Node, port: int, timeout: f
             return _ask_directly(node.ssh_address, port) == "HTTP 200"
         raise _NotServing(f"asked from here: {direct}; asked from the VM itself: {tunnelled}")
 
+    step = "check that the registry serves"
     try:
-        reachable = poll(attempt, Deadline(timeout), retry_on=(_NotServing,))
+        with timed(connection.node, step):
+            reachable = poll(attempt, Deadline(timeout), retry_on=(_NotServing,))
     except _NotServing as error:
         raise HostError(
             connection.node,
-            "check that the registry serves",
+            step,
             f"no HTTP 200 from http://{_authority(node.address, port)}/v2/ for {timeout:.0f} "
             f"seconds ({error})",
             "look at 'docker logs private_registry' of the VM",

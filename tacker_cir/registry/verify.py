@@ -15,6 +15,7 @@ from tacker_cir.host.runtime import CONTAINERD_CERTS_D
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry.visit import Fault, NotYet, Visit
 from tacker_cir.ssh import Connection
+from tacker_cir.steps import timed
 from tacker_cir.waiting import Deadline, poll
 
 LOG = logging.getLogger(__name__)
@@ -56,7 +57,8 @@ def verify_access(
     for registry in registries:
         visit = Visit(connection, registry, authorities)
         try:
-            poll(visit.check, Deadline(timeout), retry_on=(NotYet,))
+            with timed(connection.node, f"ask registry {registry.server}"):
+                poll(visit.check, Deadline(timeout), retry_on=(NotYet,))
             if registry.test_image:
                 _pull(connection, registry, registry.test_image, runtime, pull_timeout)
         except Fault as fault:

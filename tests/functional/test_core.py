@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import io
+import logging
 import random
 import signal
 import threading
@@ -88,6 +90,16 @@ def test_5_mb_on_both_streams_at_once(connection):
     )
     assert result.stdout == "o" * (4 * MB)
     assert result.stderr == "e" * (64 * 1024)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("sleep 1.1", "done in 1."), ("sleep 1.1; exit 3", "failed after 1.")]
+)
+def test_a_step_is_told_in_the_log_as_it_ends(connection, caplog, text, told):
+    with caplog.at_level(logging.INFO), contextlib.suppress(exc.CommandFailed):
+        run(connection, text)
+    assert f"{connection.node}: test: {told}" in caplog.text
+    assert caplog.text.count("test: ") == 1
 
 
 def test_output_on_stderr_is_no_failure(connection):
