@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from oslo_config import cfg
 from oslo_log import log as logging
 from oslo_utils import timeutils, uuidutils
+from sqlalchemy import event
 from tacker.common import exceptions as tacker_exceptions
 from tacker.db.vnfm import vnfm_db
 from tacker.vnflcm import utils as vnflcm_utils
@@ -43,11 +44,14 @@ def hook(method: Hook) -> Hook:
             try:
                 result = method(self, context, vnf_instance, *args, **kwargs)
             except TackerCirError as error:
+                _release_vnf(context, method.__name__)
                 LOG.error("%s: failed after %.1f s: %s", name, watch.elapsed(), error)
                 raise tacker_exceptions.MgmtDriverOtherError(error_message=str(error)) from None
             except tacker_exceptions.TackerException:
+                _release_vnf(context, method.__name__)
                 raise
             except Exception as error:
+                _release_vnf(context, method.__name__)
                 LOG.exception("%s: failed after %.1f s", name, watch.elapsed())
                 message = (
                     f"unforeseen {type(error).__name__} in {method.__name__}; the traceback is in "
@@ -58,6 +62,25 @@ def hook(method: Hook) -> Hook:
         return result
 
     return wrapper  # type: ignore[return-value]
+
+
+def _release_vnf(context: Any, method: str) -> None:
+    """Have Tacker's database session end what Tacker begins with it once an update has failed.
+
+    Tacker 16.0.0 (``revert_update_lcm``) then sets the VNF's row to ERROR in a transaction that
+    nobody ends: its lock makes the next heal or scale end with "Lock wait timeout exceeded". It is
+    rolled back, not committed: Tacker lets nobody heal, scale or terminate a VNF in ERROR unless
+    that operation itself failed, and an update can neither be retried nor given up.
+    """
+    if not method.startswith("modify_information"):
+        return
+    try:
+        session = context.session
+        session.rollback()
+        event.listen(session, "after_bulk_update", lambda update: update.session.rollback())
+    except Exception:
+        # The user is to read why the update failed.
+        LOG.exception("the database's session of the failed update cannot be ended")
 
 
 def conf() -> cfg.ConfigOpts:

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an update that failed leaves in Tacker's database: with Tacker's own code, and a database
+whose locks are real."""
+
+from __future__ import annotations
+
+import gc
+from types import SimpleNamespace
+
+import pytest
+import sqlalchemy
+from oslo_db.sqlalchemy import enginefacade
+from oslo_utils import timeutils
+from tacker import context as tacker_context
+from tacker import objects
+from tacker.common import exceptions as tacker_exceptions
+from tacker.conductor.conductor_server import Conductor, revert_update_lcm
+from tacker.db import api as db_api
+from tacker.db import model_base
+from tacker.db.db_sqlalchemy import models
+from tacker.db.nfvo import nfvo_db
+from tacker.db.vnfm import vnfm_db
+
+from tacker_cir.exceptions import HostError
+from tacker_cir.tacker_bridge import hook
+
+INSTANCE = "11111111-2222-3333-4444-555555555555"
+OPERATION = "66666666-7777-8888-9999-000000000000"
+TENANT = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def database(tmp_path, monkeypatch):
+    """Tacker's database in a file, whose lock a second connection waits for half a second."""
+    objects.register_all()
+    manager = enginefacade.transaction_context()
+    file = tmp_path / "tacker.sqlite"
+    manager.configure(connection=f"sqlite:///{file}?timeout=0.5", sqlite_fk=False)
+    restore = db_api.context_manager.patch_factory(manager)
+    monkeypatch.setattr(db_api, "_FACADE", db_api.context_manager.writer)
+    engine = db_api.get_engine()
+    metadata = model_base.BASE.metadata
+    metadata.create_all(engine, tables=[metadata.tables[name] for name in TABLES])
+    yield engine
+    engine.dispose()
+    restore()
+
+
+TABLES = [
+    model.__tablename__
+    for model in (vnfm_db.VNF, vnfm_db.VNFD, vnfm_db.VNFAttribute, nfvo_db.Vim, nfvo_db.VimAuth,
+                  models.VnfLcmOpOccs, models.VnfInstance)
+]  # fmt: skip
+
+
+@pytest.fixture
+def conductor(database):
+    """What stands in the way of a conductor, but for what writes to the database."""
+    session = db_api.get_session()
+    now = timeutils.utcnow()
+    session.add(
+        vnfm_db.VNF(id=INSTANCE, tenant_id=TENANT, name="vnf", vnfd_id=OPERATION, status="ACTIVE",
+                    vim_id=OPERATION, updated_at=now, deleted_at=now)
+    )  # fmt: skip
+    session.add(
+        models.VnfLcmOpOccs(id=OPERATION, operation_state="PROCESSING", state_entered_time=now,
+                            start_time=now, vnf_instance_id=INSTANCE, operation="MODIFY_INFO",
+                            is_automatic_invocation=False, is_cancel_pending=False, error_point=0,
+                            tenant_id=TENANT)
+    )  # fmt: skip
+    session.commit()
+    session.close()
+    return SimpleNamespace(
+        _get_vnf_instance_href=lambda _id: "href",
+        _get_vnf_lcm_op_occs_href=lambda _id: "href",
+        send_notification=lambda *_arguments: None,
+    )
+
+
+class Driver:
+    """A driver whose update fails."""
+
+    def __init__(self, action):
+        self.action = action
+
+    def get_type(self):
+        return "driver"
+
+    @hook
+    def modify_information_end(self, context, vnf_instance, modify_vnf_request, **kwargs):
+        self.action(context)
+
+
+@revert_update_lcm
+def update(self, context, vnf_lcm_opoccs, driver):
+    """The conductor's method, but for what it does before it asks the driver."""
+    instance = SimpleNamespace(id=vnf_lcm_opoccs["vnf_instance_id"])
+    driver.modify_information_end(context=context, vnf_instance=instance, modify_vnf_request=None)
+
+
+def new_context():
+    return tacker_context.Context(user_id="user", tenant_id=TENANT, is_admin=True, roles=[])
+
+
+def row(database, query):
+    """The only row that a query finds, asked on a connection of its own."""
+    with database.connect() as connection:
+        return tuple(connection.execute(sqlalchemy.text(query)).one())
+
+
+def fail(_context):
+    raise HostError("node", "step", "cause", "remedy")
+
+
+def fail_unforeseen(_context):
+    raise ZeroDivisionError
+
+
+def fail_as_tacker(_context):
+    raise tacker_exceptions.VnfInstanceNotFound(id=INSTANCE)
+
+
+def fail_in_a_transaction(context):
+    """As Tacker's plugin for VIMs does: what it began is not over."""
+    with context.session.begin(nested=True):
+        row = context.session.get(vnfm_db.VNF, INSTANCE)
+        row.update({"name": "half done"})
+        context.session.flush()
+        fail(context)
+
+
+@pytest.mark.parametrize("action", [fail, fail_unforeseen, fail_as_tacker, fail_in_a_transaction])
+def test_after_an_update_that_failed_the_vnf_can_be_healed_and_scaled(action, conductor, database):
+    context = new_context()
+    operation = {"id": OPERATION, "vnf_instance_id": INSTANCE}
+    # Nothing is left to chance: what the garbage collector may do later, it must not have to do.
+    gc.disable()
+    try:
+        with pytest.raises(tacker_exceptions.TackerException):
+            update(conductor, context, operation, Driver(action))
+        assert row(database, "select operation_state from vnf_lcm_op_occs") == ("FAILED_TEMP",)
+        # Tacker's API lets nobody heal, scale or terminate in another state.
+        assert row(database, "select status, name from vnf") == ("ACTIVE", "vnf")
+        Conductor._change_vnf_status(conductor, new_context(), INSTANCE, "ACTIVE", "PENDING_HEAL")
+    finally:
+        gc.enable()
+    assert row(database, "select status from vnf") == ("PENDING_HEAL",)
+
+
+def test_without_the_driver_tackers_update_would_keep_the_lock(conductor, database):
+    """That the test above can fail: Tacker still is as it was."""
+    context = new_context()
+    row = objects.vnf.VNF(context=context)
+    row.id, row.status, row.updated_at = INSTANCE, "ERROR", timeutils.utcnow()
+    row.save()
+    with pytest.raises(Exception, match="database is locked"):
+        Conductor._change_vnf_status(conductor, new_context(), INSTANCE, "ACTIVE", "PENDING_HEAL")
+    context.session.rollback()
+
+
+class Healing:
+    """A driver whose heal fails."""
+
+    def get_type(self):
+        return "driver"
+
+    @hook
+    def heal_end(self, context, vnf_instance):
+        fail(context)
+
+
+def test_after_other_operations_tacker_ends_its_transactions_itself(conductor):
+    context = new_context()
+    with pytest.raises(tacker_exceptions.MgmtDriverOtherError):
+        Healing().heal_end(context=context, vnf_instance=SimpleNamespace(id=INSTANCE))
+    with context.session.begin(nested=True):
+        rows = context.session.query(vnfm_db.VNF).filter_by(id=INSTANCE)
+        rows.update({"status": "ERROR"})
+        context.session.commit()
+    context = new_context()
+    assert context.session.get(vnfm_db.VNF, INSTANCE).status == "ERROR"
+    context.session.rollback()
