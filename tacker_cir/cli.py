@@ -17,6 +17,7 @@ from tacker_cir import csar, doctor
 from tacker_cir.exceptions import Fault, InvalidRequest, TackerCirError
 from tacker_cir.package import VnfPackage
 from tacker_cir.params import k8s_cluster, private_registry, schema
+from tacker_cir.text import printable
 
 #: Exit statuses: everything is right; faults were found; the command line was wrong (argparse).
 OK, FAULTS = 0, 1
@@ -247,7 +248,8 @@ def _doctor(arguments: argparse.Namespace) -> int:
             checks.append(doctor.Check(str(arguments.csar), detail="its hashes and drivers match"))
     for check in checks:
         text = check.fault or check.detail
-        print(f"{'FAULT' if check.fault else 'ok':6} {check.subject}{': ' + text if text else ''}")
+        line = f"{'FAULT' if check.fault else 'ok':6} {check.subject}{': ' + text if text else ''}"
+        print(printable(line))
     return FAULTS if any(check.fault for check in checks) else OK
 
 

@@ -6,13 +6,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from tacker_cir.text import printable
+
 
 def _numbered(items: Iterable[object]) -> str:
     return "; ".join(f"({i}) {item}" for i, item in enumerate(items, 1))
 
 
 class TackerCirError(Exception):
-    """Root of all errors that this package raises on purpose."""
+    """Root of all errors that this package raises on purpose.
+
+    Whatever goes into one, its text is one line that can be shown to a person.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 @dataclass(frozen=True, order=True)
@@ -27,7 +35,7 @@ class Fault:
     problem: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.problem}"
+        return printable(f"{self.path}: {self.problem}")
 
 
 class InvalidRequest(TackerCirError):

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 import paramiko
-from oslo_log import log as logging
+
+from tacker_cir import log as logging
 
 LOG = logging.getLogger(__name__)
 

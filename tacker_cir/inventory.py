@@ -15,8 +15,8 @@ from heatclient import exc as heat_exc
 from keystoneauth1 import exceptions as keystone_exc
 from keystoneauth1 import session as keystone_session
 from keystoneauth1.identity import v3
-from oslo_log import log as logging
 
+from tacker_cir import log as logging
 from tacker_cir.exceptions import InventoryError
 from tacker_cir.hostkeys import parse_public_key
 from tacker_cir.params.schema import did_you_mean

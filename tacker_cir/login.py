@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from io import StringIO
 
 import paramiko
-from oslo_log import log as logging
 
 from tacker_cir import exceptions as exc
+from tacker_cir import log as logging
 from tacker_cir.command import Secret
 from tacker_cir.hostkeys import HostKeyChecker, HostKeyMismatch
 from tacker_cir.steps import timed
 from tacker_cir.waiting import PROGRESS, Deadline, poll
 
 LOG = logging.getLogger(__name__)
+# It logs the server's version, banner and parting words.
+logging.getLogger("paramiko.transport")
 
 PORT = 22
 #: Seconds between two keep-alive packets.

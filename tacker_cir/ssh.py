@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import paramiko
-from oslo_log import log as logging
 
 from tacker_cir import exceptions as exc
+from tacker_cir import log as logging
 from tacker_cir.command import Command, Redactor, mask_userinfo
 from tacker_cir.hostkeys import HostKeyChecker
 from tacker_cir.login import PORT, Credentials, open_transport

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from oslo_log import log as logging
+from tacker_cir import log as logging
 
 LOG = logging.getLogger(__name__)
 

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Mapping
+import traceback
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from oslo_config import cfg
-from oslo_log import log as logging
 from oslo_utils import timeutils, uuidutils
 from sqlalchemy import event
 from tacker.common import exceptions as tacker_exceptions
@@ -17,6 +17,7 @@ from tacker.db.vnfm import vnfm_db
 from tacker.vnflcm import utils as vnflcm_utils
 
 from tacker_cir import config
+from tacker_cir import log as logging
 from tacker_cir.exceptions import InventoryError, TackerCirError
 from tacker_cir.package import VnfPackage
 
@@ -29,8 +30,8 @@ def hook(method: Hook) -> Hook:
     """Decorate a driver's hook: log its course and raise what Tacker expects.
 
     Tacker puts ``str()`` of the exception into the ProblemDetails of the LCM operation occurrence,
-    so the user reads our message; an unforeseen error becomes its type's name there, because its
-    text may hold anything, and goes into the conductor's log as a traceback.
+    so the user reads our message. Of an unforeseen error there is its type's name only, because its
+    text may hold anything, a secret among it; where it came from is in the conductor's log.
 
     Unlike Tacker's own ``log`` decorator this one logs no arguments: requests hold passwords.
     """
@@ -52,7 +53,9 @@ def hook(method: Hook) -> Hook:
                 raise
             except Exception as error:
                 _release_vnf(context, method.__name__)
-                LOG.exception("%s: failed after %.1f s", name, watch.elapsed())
+                LOG.error("%s: failed after %.1f s", name, watch.elapsed())
+                for line in _traceback(error):
+                    LOG.error("%s: %s", name, line)
                 message = (
                     f"unforeseen {type(error).__name__} in {method.__name__}; the traceback is in "
                     "the log of tacker-conductor"
@@ -62,6 +65,18 @@ def hook(method: Hook) -> Hook:
         return result
 
     return wrapper  # type: ignore[return-value]
+
+
+def _traceback(error: BaseException | None) -> Iterator[str]:
+    """Yield the lines of a traceback without the errors' texts, the first cause first."""
+    if error is None:
+        return
+    hidden = error.__suppress_context__
+    yield from _traceback(error.__cause__ or (None if hidden else error.__context__))
+    yield "Traceback (most recent call last):"
+    for entry in traceback.format_tb(error.__traceback__):
+        yield from entry.splitlines()
+    yield type(error).__name__
 
 
 def _release_vnf(context: Any, method: str) -> None:
@@ -78,9 +93,9 @@ def _release_vnf(context: Any, method: str) -> None:
         session = context.session
         session.rollback()
         event.listen(session, "after_bulk_update", lambda update: update.session.rollback())
-    except Exception:
+    except Exception as error:
         # The user is to read why the update failed.
-        LOG.exception("the database's session of the failed update cannot be ended")
+        LOG.error("the session of the failed update cannot be ended: %s", type(error).__name__)
 
 
 def conf() -> cfg.ConfigOpts:

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from oslo_log import log as logging
 from oslo_utils import uuidutils
 from tacker.extensions import nfvo
 from tacker.nfvo import nfvo_plugin
 from tacker.objects import vim_connection
 
-from tacker_cir.command import Secret
+from tacker_cir import log as logging
+from tacker_cir.command import Redactor, Secret
 from tacker_cir.exceptions import VimError
 
 LOG = logging.getLogger(__name__)
@@ -179,5 +179,6 @@ def default_name(vnf_instance_id: str) -> str:
 
 
 def _told(error: Exception, token: Secret) -> str:
-    text = " ".join(str(error).split())[:400].replace(token.reveal(), "***")
+    # Masked first: what is cut off would not be known any more.
+    text = " ".join(Redactor([token])(str(error)).split())[:400]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

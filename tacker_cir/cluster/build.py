@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 import yaml
 from oslo_config import cfg
-from oslo_log import log as logging
 
 from tacker_cir import exceptions as exc
 from tacker_cir import kubernetes_versions
+from tacker_cir import log as logging
 from tacker_cir.cluster import credentials, members
 from tacker_cir.cluster.election import Election, NoLead
 from tacker_cir.cluster.etcd import Etcd

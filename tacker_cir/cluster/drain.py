@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from oslo_log import log as logging
-
+from tacker_cir import log as logging
 from tacker_cir.cluster.kubectl import Kubectl, parse_node
 from tacker_cir.exceptions import CommandFailed, HostError
 from tacker_cir.waiting import Deadline

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from oslo_log import log as logging
-
+from tacker_cir import log as logging
 from tacker_cir.cluster.kubectl import Kubectl
 from tacker_cir.exceptions import CommandFailed, HostError, TackerCirError
 from tacker_cir.steps import timed

@@ -11,8 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from oslo_log import log as logging
-
+from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import CommandFailed, HostError
 from tacker_cir.facts import Facts

@@ -15,8 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from oslo_log import log as logging
-
+from tacker_cir import log as logging
 from tacker_cir.command import Command, Secret
 from tacker_cir.exceptions import CommandFailed, HostError
 from tacker_cir.ssh import Connection, Result

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from oslo_config import cfg
-from oslo_log import log as logging
 
+from tacker_cir import log as logging
 from tacker_cir import tacker_bridge
 from tacker_cir.cluster import members
 from tacker_cir.cluster.build import ClusterBuild

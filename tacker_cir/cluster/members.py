@@ -6,8 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from oslo_log import log as logging
-
+from tacker_cir import log as logging
 from tacker_cir.cluster.drain import drain
 from tacker_cir.cluster.etcd import Etcd, QuorumLoss, plan_removal
 from tacker_cir.cluster.kubectl import Kubectl, KubeNode

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, ip_network
 
 from oslo_config import cfg
-from oslo_log import log as logging
 from oslo_utils import timeutils
 
+from tacker_cir import log as logging
 from tacker_cir.cluster import install, load_balancer
 from tacker_cir.cluster.install import NodeScript
 from tacker_cir.cluster.suitability import check_suits

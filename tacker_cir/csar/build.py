@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import mimetypes
 import os
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from uuid import UUID
 
+from tacker_cir import log as logging
 from tacker_cir.csar import sources
 from tacker_cir.csar.archive import TOSCA_META, CsarError, Entry, Writer, check_name
 from tacker_cir.csar.verify import verify

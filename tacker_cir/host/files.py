@@ -7,8 +7,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from oslo_log import log as logging
-
+from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.facts import Facts
 from tacker_cir.ssh import Connection

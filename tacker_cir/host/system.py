@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from oslo_log import log as logging
-
+from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts

@@ -7,8 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from oslo_log import log as logging
-
+from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts

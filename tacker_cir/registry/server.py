@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from oslo_config import cfg
-from oslo_log import log as logging
 
+from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts, gather

@@ -7,8 +7,8 @@ import http.client
 from contextlib import closing
 
 import paramiko
-from oslo_log import log as logging
 
+from tacker_cir import log as logging
 from tacker_cir.exceptions import HostError
 from tacker_cir.inventory import Node
 from tacker_cir.ssh import Connection

@@ -7,8 +7,7 @@ import functools
 import re
 from collections.abc import Sequence
 
-from oslo_log import log as logging
-
+from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import CommandFailed, CommandTimeout, HostError
 from tacker_cir.host.runtime import CONTAINERD_CERTS_D
