@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 
@@ -14,6 +15,8 @@ from tacker_cir import log as logging
 from tacker_cir.command import Secret
 from tacker_cir.hostkeys import HostKeyChecker, HostKeyMismatch
 from tacker_cir.steps import timed
+from tacker_cir.texts import shown
+from tacker_cir.transport import BoundedTransport
 from tacker_cir.waiting import PROGRESS, Deadline, poll
 
 LOG = logging.getLogger(__name__)
@@ -81,7 +84,7 @@ def open_transport(
 
     def on_retry(error: BaseException, elapsed: float) -> None:
         if elapsed >= PROGRESS:
-            LOG.info("%s: no SSH yet after %.0f s: %s", node, elapsed, error)
+            LOG.info("%s: no SSH yet after %.0f s: %s", node, elapsed, shown(error))
 
     refused: list[Deadline] = []
 
@@ -115,16 +118,17 @@ def open_transport(
         raise exc.AuthenticationFailed(
             node,
             "log in over SSH",
-            f"the machine refuses user {credentials.username} with the given {kind} ({error})",
-            "check ssh_username and ssh_password or ssh_private_key, and that the VM's image "
-            "allows such a login",
+            f"the machine refuses user {credentials.username} with the given {kind} "
+            f"({shown(error)})",
+            "check ssh_username and ssh_password or ssh_private_key (sshd may want both), and that "
+            "the VM's image allows such a login",
         ) from None
     except (OSError, EOFError, paramiko.SSHException) as error:
         raise exc.ConnectError(
             node,
             "connect over SSH",
             f"no SSH server answered at {address} port {port} for {wait_timeout:.0f} seconds: "
-            f"{error or type(error).__name__}",
+            f"{shown(error) or type(error).__name__}",
             "check that the VM booted, that the conductor reaches its network, and its security "
             "groups; a slow VM needs a higher [tacker_cir] ssh_wait_timeout",
         ) from None
@@ -149,7 +153,7 @@ def _open(
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     # With the keep-alive packets, a machine that vanished is noticed though nothing is sent.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_AFTER * 1000)
-    transport = paramiko.Transport(sock)
+    transport = BoundedTransport(sock)
     try:
         transport.banner_timeout = transport.auth_timeout = connect_timeout * 3
         options = transport.get_security_options()
@@ -177,19 +181,56 @@ def _open(
     return transport
 
 
+class _MoreWanted(paramiko.AuthenticationException):
+    """What was given was accepted, and does not suffice."""
+
+
 def _authenticate(
     transport: paramiko.Transport, credentials: Credentials, key: paramiko.PKey | None
 ) -> None:
+    """Log in with what was given, with all of it where sshd wants it (AuthenticationMethods).
+
+    :raises paramiko.AuthenticationException: it is refused, or does not suffice
+    """
+    left = _methods(transport, credentials, key)
+    accepted: list[str] = []
+    while not transport.is_authenticated():
+        name, wanted = _first_accepted(left, accepted)
+        accepted.append(name)
+        del left[name]
+        if wanted and not left:
+            raise _MoreWanted(
+                f"it accepts the {' and the '.join(accepted)}, and wants {wanted} too"
+            )
+
+
+def _methods(
+    transport: paramiko.Transport, credentials: Credentials, key: paramiko.PKey | None
+) -> dict[str, Callable[[], Sequence[str]]]:
+    """Return what can be tried, each of which returns what sshd wants besides."""
+    methods: dict[str, Callable[[], Sequence[str]]] = {}
+    user, password = credentials.username, credentials.password
     if key is not None:
+        methods["key"] = lambda: transport.auth_publickey(user, key)
+    if password is not None:
+        methods["password"] = lambda: transport.auth_password(user, password.reveal())
+    return methods
+
+
+def _first_accepted(
+    methods: Mapping[str, Callable[[], Sequence[str]]], accepted: Sequence[str]
+) -> tuple[str, str]:
+    """Return the first method that sshd accepts, and what it wants besides."""
+    refused: Exception = paramiko.AuthenticationException("neither a password nor a key was given")
+    for name, attempt in methods.items():
         try:
-            transport.auth_publickey(credentials.username, key)
-            return
-        except paramiko.AuthenticationException:
-            if credentials.password is None:
-                raise
-    if credentials.password is None:
-        raise paramiko.AuthenticationException("neither a password nor a key was given")
-    transport.auth_password(credentials.username, credentials.password.reveal())
+            return name, " or ".join(attempt())
+        except paramiko.AuthenticationException as error:
+            # sshd may want another one first.
+            refused = error
+    if accepted:
+        raise _MoreWanted(f"it accepts the {' and the '.join(accepted)}, but then: {refused}")
+    raise refused
 
 
 def _fast_first(ciphers: tuple[str, ...]) -> tuple[str, ...]:

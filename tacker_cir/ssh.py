@@ -170,16 +170,25 @@ class Connection:
         return self.identity().home
 
     @contextmanager
-    def tunnel(self, host: str, port: int, timeout: float) -> Iterator[paramiko.Channel]:
-        """Open a TCP connection from the machine to ``host:port`` (RFC 4254, section 7.2)."""
-        channel = self.transport.open_channel(
-            "direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=timeout
-        )
-        channel.settimeout(timeout)
+    def session(self, line: str, limit: float) -> Iterator[paramiko.Channel]:
+        """Start a command and yield its streams.
+
+        :param line: for the login shell
+        :param limit: seconds until the connection is closed if the context was not left by then:
+            not every wait of paramiko has a timeout, and its end ends them all
+        """
+        watchdog = threading.Timer(limit, self.transport.close)
+        watchdog.daemon = True
+        watchdog.start()
         try:
-            yield channel
+            channel = self.transport.open_session(timeout=limit)
+            try:
+                channel.exec_command(line)
+                yield channel
+            finally:
+                channel.close()
         finally:
-            channel.close()
+            watchdog.cancel()
 
     def close(self) -> None:
         self.transport.close()
@@ -258,16 +267,9 @@ class Connection:
         timeout: float,
     ) -> Result:
         deadline = Deadline(timeout)
-        # Not every wait of paramiko has a timeout; a closed transport ends them all.
-        watchdog = threading.Timer(timeout, self.transport.close)
-        watchdog.daemon = True
-        watchdog.start()
         try:
-            channel = self.transport.open_session(timeout=timeout)
-            try:
-                return self._converse(channel, command, line, prefix, stdin, size)
-            finally:
-                channel.close()
+            with self.session(line, timeout) as channel:
+                return self._converse(channel, command, prefix, stdin, size)
         except (paramiko.SSHException, EOFError, OSError) as error:
             if deadline.expired:
                 raise exc.CommandTimeout(
@@ -277,19 +279,15 @@ class Connection:
                     "see whether the machine is alive and reachable, then retry the operation",
                 ) from None
             raise self._lost(command, error) from None
-        finally:
-            watchdog.cancel()
 
     def _converse(
         self,
         channel: paramiko.Channel,
         command: Command,
-        line: str,
         prefix: bytes,
         stdin: bytes | BinaryIO,
         size: int | None,
     ) -> Result:
-        channel.exec_command(line)
         stdout, stderr = _Head(KEEP_STDOUT), _Tail(KEEP_STDERR)
         ends = []
         for receive, sink in ((channel.recv, stdout), (channel.recv_stderr, stderr)):

@@ -34,6 +34,10 @@ class Deadline:
     def expired(self) -> bool:
         return self.remaining == 0.0
 
+    def within(self, seconds: float) -> Deadline:
+        """Return a deadline for a part of the work: so many seconds from now, yet not later."""
+        return Deadline(min(seconds, self.remaining))
+
 
 def poll(
     attempt: Callable[[], T],
@@ -54,6 +58,7 @@ def poll(
         and then not more often than every :data:`PROGRESS` seconds
     """
     told: float | None = None
+    backoff = tenacity.wait_exponential(multiplier=first_wait, max=max_wait)
 
     def before_sleep(state: tenacity.RetryCallState) -> None:
         nonlocal told
@@ -67,7 +72,7 @@ def poll(
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(retry_on),
         stop=lambda _state: deadline.expired,
-        wait=tenacity.wait_exponential(multiplier=first_wait, max=max_wait),
+        wait=lambda state: min(backoff(state), deadline.remaining),
         before_sleep=before_sleep,
         reraise=True,
     )

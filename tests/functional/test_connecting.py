@@ -134,3 +134,40 @@ def test_the_password_lets_in_where_the_key_does_not(make_sshd, dial):
     sshd = make_sshd(password="ä one word").start()
     credentials = ssh.Credentials(USER, Secret("ä one word"), Secret(new_key()))
     assert echo(dial(sshd, credentials=credentials)) == "on\n"
+
+
+BOTH = [
+    "AuthenticationMethods publickey,password",
+    "AuthenticationMethods password,publickey",
+]
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="password login needs root: sshd reads /etc/shadow")
+@pytest.mark.parametrize("option", BOTH)
+def test_a_machine_that_wants_key_and_password(make_sshd, dial, option):
+    """In either order, with the same command at work afterwards; one alone does not let in."""
+    sshd = make_sshd(password="one word", options=[option]).start()
+    key = Secret(sshd.user_key)
+    assert echo(dial(sshd, credentials=ssh.Credentials(USER, Secret("one word"), key))) == "on\n"
+    start = time.monotonic()
+    with pytest.raises(exc.AuthenticationFailed) as caught:
+        connect(sshd, credentials=ssh.Credentials(USER, private_key=key))
+    assert "sshd may want both" in caught.value.remedy
+    if option == BOTH[0]:
+        assert "it accepts the key, and wants password too" in caught.value.cause
+    with pytest.raises(exc.AuthenticationFailed) as caught:
+        connect(sshd, credentials=ssh.Credentials(USER, Secret("one word")))
+    if option == BOTH[1]:
+        assert "it accepts the password, and wants publickey too" in caught.value.cause
+    with pytest.raises(exc.AuthenticationFailed) as caught:
+        connect(sshd, credentials=ssh.Credentials(USER, Secret("wrong"), key))
+    assert "wrong" not in str(caught.value)
+    if option == BOTH[0]:
+        assert "it accepts the key, but then: Authentication failed" in caught.value.cause
+    assert time.monotonic() - start < 20
+
+
+def test_a_machine_that_wants_two_keys(make_sshd):
+    sshd = make_sshd(options=["AuthenticationMethods publickey,publickey"]).start()
+    with pytest.raises(exc.AuthenticationFailed, match="accepts the key, and wants publickey too"):
+        connect(sshd)
