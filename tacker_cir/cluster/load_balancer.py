@@ -19,6 +19,7 @@ from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts
 from tacker_cir.host import packages
 from tacker_cir.host.files import ManagedFile, ensure_files
+from tacker_cir.registry import from_node
 from tacker_cir.render import haproxy as render_haproxy
 from tacker_cir.render import keepalived as render_keepalived
 from tacker_cir.render.haproxy import PORT
@@ -140,7 +141,7 @@ def wait_for_vip(connections: Sequence[Connection], vip: str, timeout: float) ->
         if len(holders) != 1:
             raise _NotYet(f"it is at {' and '.join(holders) or 'none of them'}")
         for connection in connections:
-            _reach(connection, vip)
+            _reach(connection, vip, PORT)
         LOG.info("the VIP %s is at %s", vip, holders[0])
 
     nodes, step = ", ".join(c.node for c in connections), "wait until one master has the VIP"
@@ -156,12 +157,12 @@ def wait_for_vip(connections: Sequence[Connection], vip: str, timeout: float) ->
         ) from None
 
 
-def _reach(connection: Connection, vip: str) -> None:
+def _reach(connection: Connection, vip: str, port: int) -> None:
     try:
-        with connection.tunnel(vip, PORT, _CONNECT_TIMEOUT):
+        with from_node.dial(connection, vip, port, _CONNECT_TIMEOUT):
             pass
-    except (paramiko.SSHException, OSError) as error:
-        raise _NotYet(f"{connection.node} does not reach its port {PORT}: {error}") from None
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        raise _NotYet(f"{connection.node} does not reach its port {port}: {error}") from None
 
 
 def _ensure_service(

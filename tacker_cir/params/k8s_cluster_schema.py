@@ -74,6 +74,7 @@ _REGISTRY = {
             "type": "boolean",
             "description": "true to accept any certificate of the registry",
         },
+        "token_server": string("host[:port] of the server for the registry's tokens"),
         "mirror_of": string("the registry that this one mirrors, e.g. docker.io"),
         "mirror_fallback": {
             "type": "boolean",

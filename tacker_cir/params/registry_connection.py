@@ -43,6 +43,7 @@ class RegistryConnection:
     :param client_key: its key in PEM
     :param skip_verify: accept any certificate of the registry
     :param hosts: what /etc/hosts shall say
+    :param token_server: ``host[:port]`` that may have the login besides the registry itself
     :param mirror_of: the registry that this one mirrors, as image names begin with it
     :param mirror_fallback: ask that registry for what the mirror does not have
     :param test_image: full reference of an image to pull as a test
@@ -57,6 +58,7 @@ class RegistryConnection:
     client_key: Secret | None = None
     skip_verify: bool = False
     hosts: HostsEntry | None = None
+    token_server: str | None = None
     mirror_of: str | None = None
     mirror_fallback: bool = True
     test_image: str | None = None
@@ -129,6 +131,7 @@ class _ItemReader:
             client_key=Secret(key) if key else None,
             skip_verify=bool(self._sound("skip_verify")),
             hosts=self._hosts(),
+            token_server=self._token_server(),
             mirror_of=self._mirror_of(server, runtime),
             mirror_fallback=mirror_fallback is not False,
             test_image=self._test_image(server),
@@ -201,6 +204,12 @@ class _ItemReader:
             elif name.lower() == "localhost":
                 self._fault(f"{expected}; localhost is the node itself", "hosts_string")
         return HostsEntry(str(parsed), tuple(names))
+
+    def _token_server(self) -> str | None:
+        given = read_server(self._reader, *self._at, "token_server")
+        if given is not None and "username" not in self._given:
+            self._fault("is for a login; expected username and password as well", "token_server")
+        return given
 
     def _mirror_of(self, server: str | None, runtime: str | None) -> str | None:
         if "mirror_fallback" in self._given and "mirror_of" not in self._given:

@@ -4,6 +4,8 @@
 The node makes the TCP connection and hands on its bytes; TLS and HTTP are spoken here, through the
 SSH connection. bash does it, not sshd: hardened images forbid sshd to forward, and paramiko does
 not tell why a forwarded connection failed.
+
+Who answers may be anybody: a question has one deadline for all of it, and an answer one size.
 """
 
 from __future__ import annotations
@@ -13,15 +15,15 @@ import io
 import re
 import ssl
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import paramiko
+from typing import Any, Protocol, TypeVar
 
 from tacker_cir.command import Command, Secret
 from tacker_cir.ssh import Connection
+from tacker_cir.texts import shown
+from tacker_cir.waiting import Deadline
 
 T = TypeVar("T")
 
@@ -32,8 +34,14 @@ _CERTIFICATE = re.compile(
 )
 #: Of an answer's body no more is read.
 KEEP_BODY = 64 * 1024
+#: Bytes that a server may send in answer to one question, TLS and headers included.
+MOST = 1024 * 1024
+#: Bytes that a login shell and bash may say before the connection is there.
+MOST_SAID = 64 * 1024
 #: Seconds that a connection may take as a whole; the node ends what is older.
 LIFETIME = 60
+#: Seconds beyond the deadline after which the machine, not the server, is given up.
+GRACE = 5
 
 # Ends when either side does. Where the registry takes no more, its last words are waited for.
 _RELAY = r"""
@@ -64,11 +72,25 @@ class NotConnected(OSError):
     """The node got no TCP connection."""
 
 
+class Endless(OSError):
+    """The server sends more than an answer may have."""
+
+
+class Line(Protocol):
+    """What a socket and a channel have in common."""
+
+    def settimeout(self, seconds: float | None, /) -> None: ...
+
+    def send(self, data: bytes, /) -> int: ...
+
+    def recv(self, size: int, /) -> bytes: ...
+
+
 @dataclass(frozen=True)
 class Answer:
     """An HTTP response.
 
-    :param headers: the last value of each, names in lower case
+    :param headers: names in lower case; the values of a name joined by commas (RFC 9110, 5.3)
     """
 
     status: int
@@ -76,46 +98,102 @@ class Answer:
     body: str
 
 
+class Stream:
+    """A connection that lasts until its deadline and gives a bounded number of bytes.
+
+    :param line: a socket, or a channel to one
+    :param deadline: for all that is sent and received
+    :param most: bytes that may be received
+    """
+
+    def __init__(self, line: Line, deadline: Deadline, most: int = MOST):
+        self._line, self._deadline, self._left = line, deadline, most
+
+    def sendall(self, data: bytes) -> None:
+        """Send everything.
+
+        :raises TimeoutError: the deadline passed
+        """
+        while data:
+            self._tick()
+            data = data[self._line.send(data[:BLOCK]) :]
+
+    def receive(self, size: int) -> bytes:
+        """Return what came, empty at the end.
+
+        :raises TimeoutError: the deadline passed
+        :raises Endless: it sent too much
+        """
+        self._tick()
+        data = self._read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise Endless("it sends more than an answer may have")
+        return data
+
+    def _read(self, size: int) -> bytes:
+        return self._line.recv(size)
+
+    def _tick(self) -> None:
+        """Let the next wait end with the deadline."""
+        if self._deadline.expired:
+            raise TimeoutError
+        self._line.settimeout(self._deadline.remaining)
+
+    def makefile(self, *_mode: object, **_options: object) -> io.BufferedReader:
+        """Return what http.client reads from."""
+        return io.BufferedReader(_Reader(self))
+
+    def close(self) -> None:
+        """Leave the line open: http.client closes before it reads an answer's body."""
+
+
+class _Errors(Stream):
+    """What a command says on its standard error."""
+
+    def _read(self, size: int) -> bytes:
+        return self._line.recv_stderr(size)
+
+
 @contextmanager
-def dial(
-    connection: Connection, host: str, port: int, timeout: float
-) -> Iterator[paramiko.Channel]:
+def dial(connection: Connection, host: str, port: int, timeout: float) -> Iterator[Stream]:
     """Open a TCP connection from the node.
 
-    :param timeout: seconds to connect, and for each wait afterwards
+    :param timeout: seconds for all that is done with it
     :raises NotResolved: the name is not known
     :raises NotConnected: no connection in time
+    :raises paramiko.SSHException: the machine itself does not answer any more
     """
+    deadline = Deadline(timeout)
     words = ("env", "LC_ALL=C", "timeout", str(LIFETIME), "bash", "-c", _RELAY, "bash")
     command = Command(
         (*words, host, str(port), _CONNECTED.decode()), f"connect to {host} port {port}"
     )
-    channel = connection.transport.open_session(timeout=timeout)
-    try:
-        channel.settimeout(timeout)
-        channel.exec_command(command.line())
-        _wait_until_connected(channel, timeout)
-        yield channel
-    finally:
-        channel.close()
+    with connection.session(command.line(), timeout + GRACE) as channel:
+        try:
+            _wait_until_connected(
+                Stream(channel, deadline, MOST_SAID), _Errors(channel, deadline, MOST_SAID)
+            )
+        except TimeoutError:
+            raise NotConnected(f"no answer for {timeout:.0f} seconds") from None
+        except Endless:
+            raise NotConnected("the login shell talks without an end") from None
+        yield Stream(channel, deadline)
 
 
-def _wait_until_connected(channel: paramiko.Channel, timeout: float) -> None:
+def _wait_until_connected(stdout: Stream, stderr: Stream) -> None:
     said = b""
-    try:
-        # Byte by byte: what follows is the registry's.
-        while not said.endswith(_CONNECTED):
-            received = channel.recv(1)
-            if not received:
-                raise _no_connection(channel)
-            said += received
-    except TimeoutError:
-        raise NotConnected(f"no answer for {timeout:.0f} seconds") from None
+    # Byte by byte: what follows is the registry's.
+    while not said.endswith(_CONNECTED):
+        received = stdout.receive(1)
+        if not received:
+            raise _no_connection(stderr)
+        said += received
 
 
-def _no_connection(channel: paramiko.Channel) -> OSError:
+def _no_connection(stderr: Stream) -> OSError:
     said = b""
-    while received := channel.recv_stderr(BLOCK):
+    while received := stderr.receive(BLOCK):
         said += received
     lines = said.decode("utf-8", "replace").splitlines()
     for line in lines:
@@ -123,7 +201,7 @@ def _no_connection(channel: paramiko.Channel) -> OSError:
         if reason in _NOT_RESOLVED:
             return NotResolved(reason)
     # bash says twice what happened, the second time with the path.
-    return NotConnected(lines[0].rpartition(": ")[2] if lines else "no reason given")
+    return NotConnected(shown(lines[0].rpartition(": ")[2]) if lines else "no reason given")
 
 
 def tls_context(
@@ -142,9 +220,8 @@ def tls_context(
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    elif found := _CERTIFICATE.findall(authorities):
-        # Without the comments around them, which may be in any language.
-        context.load_verify_locations(cadata="\n".join(found))
+    else:
+        _trust(context, _CERTIFICATE.findall(authorities))
     if client:
         certificate, key = client
         # OpenSSL wants files. They are the user's alone and gone at once.
@@ -155,55 +232,48 @@ def tls_context(
     return context
 
 
+def _trust(context: ssl.SSLContext, certificates: Sequence[str]) -> None:
+    """Trust certificates, given without the comments around them, which may be in any language."""
+    try:
+        if certificates:
+            context.load_verify_locations(cadata="\n".join(certificates))
+    except ssl.SSLError:
+        # One is damaged. Go's programs leave it out and go on.
+        for certificate in certificates:
+            with suppress(ssl.SSLError):
+                context.load_verify_locations(cadata=certificate)
+
+
 def get(
-    channel: paramiko.Channel,
+    stream: Stream,
     host: str,
     port: int,
     path: str,
     headers: Mapping[str, str],
     tls: ssl.SSLContext | None,
 ) -> Answer:
-    """Ask once, over an open channel to the server.
+    """Ask once, over an open connection to the server.
 
     :param host: name or address, for the Host header and the certificate
     :param tls: None for HTTP
     :raises ssl.SSLError: TLS failed
     :raises http.client.HTTPException: the answer is not HTTP
-    :raises OSError: the connection broke or nothing came in time
+    :raises OSError: the connection broke, or did not end in time or size
     """
     client = http.client.HTTPConnection(host, port)
     if tls is not None:
         client.default_port = http.client.HTTPS_PORT
-    stream = _Stream(channel) if tls is None else _Tls(channel, tls, host)
-    client.sock = stream  # type: ignore[assignment]
+    client.sock = stream if tls is None else _Tls(stream, tls, host)  # type: ignore[assignment]
     client.request("GET", path, headers=dict(headers))
     answer = client.getresponse()
-    received = {name.lower(): value for name, value in answer.getheaders()}
+    received = {
+        name.lower(): ", ".join(answer.headers.get_all(name, ())) for name in answer.headers
+    }
     return Answer(answer.status, received, answer.read(KEEP_BODY).decode("utf-8", "replace"))
 
 
-class _Stream:
-    """A channel with what http.client asks of a socket."""
-
-    def __init__(self, channel: paramiko.Channel):
-        self._channel = channel
-
-    def sendall(self, data: bytes) -> None:
-        self._channel.sendall(data)
-
-    def receive(self, size: int) -> bytes:
-        """Return what came, empty at the end."""
-        return self._channel.recv(size)
-
-    def makefile(self, *_mode: object, **_options: object) -> io.BufferedReader:
-        return io.BufferedReader(_Reader(self))
-
-    def close(self) -> None:
-        """Leave the channel open: http.client closes before it reads an answer's body."""
-
-
 class _Reader(io.RawIOBase):
-    def __init__(self, stream: _Stream):
+    def __init__(self, stream: Stream):
         self._stream = stream
 
     def readable(self) -> bool:
@@ -215,17 +285,18 @@ class _Reader(io.RawIOBase):
         return len(data)
 
 
-class _Tls(_Stream):
-    """TLS over a channel."""
+class _Tls(Stream):
+    """TLS over a connection."""
 
-    def __init__(self, channel: paramiko.Channel, context: ssl.SSLContext, host: str):
-        super().__init__(channel)
+    def __init__(self, stream: Stream, context: ssl.SSLContext, host: str):
+        self._stream = stream
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_hostname=host)
         self._step(self._tls.do_handshake)
 
     def sendall(self, data: bytes) -> None:
-        self._step(lambda: self._tls.write(data))
+        while data:
+            data = data[self._step(lambda part=data: self._tls.write(part)) :]
 
     def receive(self, size: int) -> bytes:
         try:
@@ -240,7 +311,7 @@ class _Tls(_Stream):
                 return operation()
             except ssl.SSLWantReadError:
                 self._flush()
-                received = self._channel.recv(BLOCK)
+                received = self._stream.receive(BLOCK)
                 if received:
                     self._in.write(received)
                 else:
@@ -251,4 +322,4 @@ class _Tls(_Stream):
 
     def _flush(self) -> None:
         if self._out.pending:
-            self._channel.sendall(self._out.read())
+            self._stream.sendall(self._out.read())

@@ -1,24 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Proof that a registry serves: HTTP 200 from ``/v2/`` (OCI distribution specification, end-1)."""
+"""Proof that a registry serves ``/v2/`` (OCI distribution specification, end-1)."""
 
 from __future__ import annotations
 
 import http.client
-from contextlib import closing
+import socket
 
 import paramiko
 
 from tacker_cir import log as logging
 from tacker_cir.exceptions import HostError
 from tacker_cir.inventory import Node
+from tacker_cir.registry import from_node
+from tacker_cir.registry.distribution import is_registry
 from tacker_cir.ssh import Connection
-from tacker_cir.steps import timed
+from tacker_cir.texts import shown
 from tacker_cir.waiting import Deadline, poll
 
 LOG = logging.getLogger(__name__)
 
 #: Seconds for one request.
 REQUEST_TIMEOUT = 5
+
+_SERVES = "HTTP 200"
 
 
 class _NotServing(Exception):
@@ -33,27 +37,29 @@ def wait_until_serving(connection: Connection, node: Node, port: int, timeout: f
 
     :param port: TCP port of the registry
     :param timeout: seconds
-    :raises HostError: no HTTP 200 in time
+    :raises HostError: no registry's HTTP 200 in time
     """
+    deadline = Deadline(timeout)
+
+    def seconds() -> float:
+        return min(REQUEST_TIMEOUT, max(1.0, deadline.remaining))
 
     def attempt() -> bool:
-        direct = _ask_directly(node.ssh_address, port)
-        if direct == "HTTP 200":
+        direct = _ask_directly(node.ssh_address, port, seconds())
+        if direct == _SERVES:
             return True
-        tunnelled = _ask_from_vm(connection, node.address, port)
-        if tunnelled == "HTTP 200" and not direct.startswith("HTTP"):
+        indirect = _ask_from_vm(connection, node.address, port, seconds())
+        if indirect == _SERVES and not direct.startswith("HTTP"):
             # It may have come up between the two questions.
-            return _ask_directly(node.ssh_address, port) == "HTTP 200"
-        raise _NotServing(f"asked from here: {direct}; asked from the VM itself: {tunnelled}")
+            return _ask_directly(node.ssh_address, port, seconds()) == _SERVES
+        raise _NotServing(f"asked from here: {direct}; asked from the VM itself: {indirect}")
 
-    step = "check that the registry serves"
     try:
-        with timed(connection.node, step):
-            reachable = poll(attempt, Deadline(timeout), retry_on=(_NotServing,))
+        reachable = poll(attempt, deadline, retry_on=(_NotServing,))
     except _NotServing as error:
         raise HostError(
             connection.node,
-            step,
+            "check that the registry serves",
             f"no HTTP 200 from http://{_authority(node.address, port)}/v2/ for {timeout:.0f} "
             f"seconds ({error})",
             "look at 'docker logs private_registry' of the VM",
@@ -73,25 +79,34 @@ def _authority(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def _ask_directly(address: str, port: int) -> str:
-    client = http.client.HTTPConnection(address, port, timeout=REQUEST_TIMEOUT)
-    with closing(client):
-        return _get(client)
-
-
-def _ask_from_vm(connection: Connection, address: str, port: int) -> str:
+def _ask_directly(address: str, port: int, seconds: float) -> str:
+    deadline = Deadline(seconds)
     try:
-        with connection.tunnel(address, port, REQUEST_TIMEOUT) as channel:
-            client = http.client.HTTPConnection(address, port)
-            client.sock = channel  # type: ignore[assignment]
-            return _get(client)
+        with socket.create_connection((address, port), seconds) as line:
+            return _get(from_node.Stream(line, deadline), address, port)
+    except OSError as error:
+        return _said(error)
+
+
+def _ask_from_vm(connection: Connection, address: str, port: int, seconds: float) -> str:
+    try:
+        with from_node.dial(connection, address, port, seconds) as stream:
+            return _get(stream, address, port)
     except (paramiko.SSHException, EOFError, OSError) as error:
-        return str(error) or type(error).__name__
+        return _said(error)
 
 
-def _get(client: http.client.HTTPConnection) -> str:
+def _get(stream: from_node.Stream, address: str, port: int) -> str:
     try:
-        client.request("GET", "/v2/")
-        return f"HTTP {client.getresponse().status}"
+        answer = from_node.get(stream, address, port, "/v2/", {}, None)
+    except TimeoutError:
+        return "no whole answer in time"
     except (http.client.HTTPException, OSError) as error:
-        return str(error) or type(error).__name__
+        return _said(error)
+    if answer.status == 200 and not is_registry(answer):
+        return "HTTP 200, but not of a registry"
+    return f"HTTP {answer.status}"
+
+
+def _said(error: Exception) -> str:
+    return shown(error) or type(error).__name__

@@ -1,29 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One registry asked from one node, as the container runtimes ask it."""
+"""One registry asked from one node, as the container runtimes ask it.
+
+With one difference: they take a login to whatever address the registry calls its token server. Here
+it goes to the registry itself, to the token server that the request names, and nowhere else.
+"""
 
 from __future__ import annotations
 
-import functools
 import http.client
-import json
 import re
 import ssl
 from collections.abc import Callable, Mapping
-from urllib.parse import urlencode, urlsplit
-from urllib.request import parse_http_list, parse_keqv_list
+from urllib.parse import urlsplit
 
 import paramiko
 
+from tacker_cir.command import Secret
 from tacker_cir.exceptions import ConnectionLost
 from tacker_cir.params.names import split_server
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry import from_node
+from tacker_cir.registry.distribution import (
+    Challenge,
+    TokenServer,
+    bearer_token,
+    challenges,
+    is_registry,
+)
 from tacker_cir.registry.from_node import Answer
 from tacker_cir.render import hosts_toml
 from tacker_cir.ssh import Connection
+from tacker_cir.texts import shown
+from tacker_cir.waiting import Deadline
 
 #: Seconds for one question to a registry.
 REQUEST_TIMEOUT = 10
+#: Seconds for all questions that belong together: for a token, and why there was no answer.
+VISIT_TIMEOUT = 20
+#: TLS settings, None for plain HTTP.
+Tls = ssl.SSLContext | None
+# Docker's own, which has a name of its own.
+_HUB, _HUB_TOKENS = "docker.io", "auth.docker.io"
 
 
 class Fault(Exception):
@@ -60,6 +77,8 @@ class Visit:
         server = urlsplit(hosts_toml.upstream(registry.server).url).netloc
         self._host, port = split_server(server)
         self._port = port or (443 if registry.https else 80)
+        self._tls: Tls = None
+        self._deadline = Deadline(0)
 
     def check(self) -> None:
         """Ask for the registry's API (distribution specification, end-1).
@@ -68,88 +87,160 @@ class Visit:
         :raises Fault: something else is wrong
         """
         registry = self._registry
-        login = {}
-        if registry.login:
-            login = {"Authorization": f"Basic {registry.login.reveal()}"}
-        answer = self._ask(self._host, self._port, "/v2/", login, registry.https)
-        challenge = answer.headers.get("www-authenticate", "")
-        if answer.status == 401 and challenge.lower().startswith("bearer "):
-            answer = self._ask_with_token(challenge, login)
-        self._judge(answer)
+        if registry.https and self._tls is None:
+            # Before anything is dialled: the node is asked for its authorities.
+            self._tls = self._registry_tls()
+        self._deadline = Deadline(VISIT_TIMEOUT)
+        answer = self._ask_registry(self._login)
+        bearer = next((c for c in _challenges(answer) if c.scheme == "bearer"), None)
+        # As the runtimes, which prefer a token to a password.
+        self._judge(self._ask_with_token(bearer) if bearer else answer)
 
-    @functools.cached_property
-    def _tls(self) -> ssl.SSLContext:
+    @property
+    def _login(self) -> Mapping[str, str]:
+        login = self._registry.login
+        return {"Authorization": f"Basic {login.reveal()}"} if login else {}
+
+    def _registry_tls(self) -> ssl.SSLContext:
         registry = self._registry
-        authorities = ""
-        if not registry.skip_verify:
-            # Both runtimes trust the given authority beside the node's.
-            authorities = f"{registry.ca or ''}\n{self._node_authorities()}"
         client = None
         if registry.client_certificate and registry.client_key:
             client = (registry.client_certificate, registry.client_key)
-        return from_node.tls_context(authorities, client, verify=not registry.skip_verify)
+        # Both runtimes trust the given authority beside the node's.
+        authorities = "" if registry.skip_verify else self._authorities()
+        return _context(authorities, client, verify=not registry.skip_verify)
+
+    def _authorities(self) -> str:
+        return f"{self._registry.ca or ''}\n{self._node_authorities()}"
 
     def _judge(self, answer: Answer) -> None:
         registry, status = self._registry, answer.status
-        if status in (429, 500, 502, 503, 504):
-            raise NotYet(
-                f"HTTP {status}", "the registry cannot answer now", "look at the registry's log"
-            )
-        if status == 401 and registry.username is None:
-            raise Fault("HTTP 401", "it wants a login", "give username and password")
-        if status == 401:
-            raise Fault(
-                "HTTP 401",
-                f"it refuses the login of user {registry.username}",
-                "check username and password",
-            )
+        if is_registry(answer):
+            return
+        _judge_overload(status, "the registry")
+        asked_for = _challenges(answer)
+        if status == 401 and asked_for:
+            raise self._refused(asked_for)
         if status == 403:
             who = f"user {registry.username}" if registry.username else "anybody without a login"
             raise Fault("HTTP 403", f"it forbids {who} to use it", "check the user's rights there")
-        if status == 400 and not registry.https and self._speaks_tls():
-            raise _https_expected()
         location = answer.headers.get("location", "")
-        if 300 <= status < 400 and location.startswith("https:") and not registry.https:
+        https = location.startswith("https:") and 300 <= status < 400
+        if not registry.https and (https or (status == 400 and self._speaks_tls())):
             raise _https_expected()
-        if status >= 400:
-            raise Fault(
-                f"HTTP {status}",
-                f"what answers at /v2/ is no Docker registry (HTTP {status})",
-                "check server and its port",
-            )
+        raise Fault(
+            f"HTTP {status}",
+            f"what answers at /v2/ is no Docker registry (HTTP {status}{_what(answer)})",
+            "check server and its port",
+        )
 
-    def _ask_with_token(self, challenge: str, login: Mapping[str, str]) -> Answer:
+    def _refused(self, asked_for: list[Challenge]) -> Fault:
+        registry = self._registry
+        schemes = list(dict.fromkeys(c.scheme for c in asked_for))
+        if not {"basic", "bearer"} & set(schemes):
+            return Fault(
+                "HTTP 401",
+                f"it wants a login of another kind ({shown(', '.join(schemes), 60)})",
+                "let the registry take Basic or Bearer, which Docker and containerd know",
+            )
+        if registry.username is None:
+            return Fault("HTTP 401", "it wants a login", "give username and password")
+        return Fault(
+            "HTTP 401",
+            f"it refuses the login of user {registry.username}",
+            "check username and password",
+        )
+
+    def _ask_with_token(self, challenge: Challenge) -> Answer:
         """Ask with the token that a registry wants (distribution's "Token Authentication")."""
         try:
-            values = parse_keqv_list(parse_http_list(challenge.partition(" ")[2]))
-            realm = urlsplit(values["realm"])
-            https = realm.scheme == "https"
-            port = realm.port or (443 if https else 80)
-        except (ValueError, KeyError):
-            raise _no_token() from None
-        query = {"service": values["service"]} if "service" in values else {}
-        image = self._registry.test_image
-        if image:
-            name = image.partition("/")[2].partition("@")[0].rpartition(":")[0]
-            query["scope"] = f"repository:{name}:pull"
-        path = f"{realm.path}?{realm.query + '&' if realm.query else ''}{urlencode(query)}"
-        answer = self._ask(realm.hostname or "", port, path, login, https)
+            server = TokenServer.of(challenge, self._scope)
+        except ValueError:
+            raise Fault(
+                "HTTP",
+                "it wants a token, but does not say from where",
+                "look at the registry's settings for tokens (realm)",
+            ) from None
+        answer = self._ask_for_token(server)
         if answer.status != 200:
-            return answer
-        token = _token(answer.body)
-        authorization = {"Authorization": f"Bearer {token}"}
-        return self._ask(self._host, self._port, "/v2/", authorization, self._registry.https)
+            raise self._no_token(server, answer)
+        try:
+            token = bearer_token(answer.body)
+        except ValueError:
+            raise Fault(
+                "HTTP",
+                f"it wants a token, but none is to be had from {server.name}",
+                "look at the log of its token server",
+            ) from None
+        return self._ask_registry({"Authorization": f"Bearer {token}"})
+
+    @property
+    def _scope(self) -> str | None:
+        image = self._registry.test_image
+        if not image:
+            return None
+        name = image.partition("/")[2].partition("@")[0].rpartition(":")[0]
+        return f"repository:{name}:pull"
+
+    def _ask_for_token(self, server: TokenServer) -> Answer:
+        registry = self._registry
+        if registry.https and not server.https:
+            raise Fault(
+                "token",
+                f"it speaks HTTPS, but its token server {server.name} does not",
+                "let the registry name a token server that speaks HTTPS (realm)",
+            )
+        itself = (server.https, server.host, server.port) == (
+            registry.https,
+            self._host.lower(),
+            self._port,
+        )
+        if registry.login and not (itself or server.name == self._named_token_server):
+            raise Fault(
+                "token",
+                f"it wants the login to be sent to {server.name}, which the request does not name",
+                f'if that host shall have it, give token_server "{server.name}"; if not, the '
+                "registry is not to be trusted",
+            )
+        tls = None
+        if server.https:
+            # Another host does not see the client's certificate, and has to show its own.
+            tls = self._tls if itself else _context(self._authorities(), None, verify=True)
+        return self._ask(server.host, server.port, server.target, self._login, tls)
+
+    @property
+    def _named_token_server(self) -> str | None:
+        named = self._registry.token_server
+        return named.lower() if named else _HUB_TOKENS if self._registry.server == _HUB else None
+
+    def _no_token(self, server: TokenServer, answer: Answer) -> Fault:
+        _judge_overload(answer.status, f"its token server {server.name}")
+        if answer.status in (401, 403):
+            return self._refused([Challenge("bearer", {})])
+        return Fault(
+            f"HTTP {answer.status}",
+            f"its token server {server.name} gives no token (HTTP {answer.status}{_what(answer)})",
+            "look at the log of its token server",
+        )
+
+    def _ask_registry(self, headers: Mapping[str, str]) -> Answer:
+        return self._ask(self._host, self._port, "/v2/", headers, self._tls)
 
     def _ask(
-        self, host: str, port: int, path: str, headers: Mapping[str, str], https: bool
+        self,
+        host: str,
+        port: int,
+        path: str,
+        headers: Mapping[str, str],
+        tls: ssl.SSLContext | None,
     ) -> Answer:
         try:
-            return self._ask_once(host, port, path, headers, https)
+            return self._ask_once(host, port, path, headers, tls)
         except ssl.SSLCertVerificationError as error:
             raise self._distrust(host, error) from None
         except ssl.SSLError as error:
             # Who sends an alert speaks TLS.
-            if "ALERT" not in (error.reason or "") and self._speaks_http(host, port):
+            if "ALERT" not in (error.reason or "") and self._speaks(host, port, None):
                 raise Fault(
                     "HTTP on HTTPS",
                     "it speaks plain HTTP, not HTTPS",
@@ -159,25 +250,34 @@ class Visit:
         except TimeoutError:
             raise NotYet(
                 "HTTP",
-                f"no answer for {REQUEST_TIMEOUT} seconds",
+                f"no whole answer for {REQUEST_TIMEOUT} seconds",
                 "look at the registry's log",
             ) from None
         except (http.client.HTTPException, OSError) as error:
-            if not https and self._speaks_tls():
+            if tls is None and self._speaks_tls():
                 raise _https_expected() from None
             raise NotYet(
                 "HTTP",
-                f"what answers is not HTTP ({error or type(error).__name__})",
+                f"what answers is not HTTP ({self._said(error)})",
                 "check server and its port, and the registry's log",
             ) from None
 
+    def _said(self, error: Exception) -> str:
+        """Return an error's words, which may be the server's: it knows the login."""
+        return shown(self._connection.redactor(str(error))) or type(error).__name__
+
     def _ask_once(
-        self, host: str, port: int, path: str, headers: Mapping[str, str], https: bool
+        self,
+        host: str,
+        port: int,
+        path: str,
+        headers: Mapping[str, str],
+        tls: ssl.SSLContext | None,
     ) -> Answer:
+        seconds = self._deadline.within(REQUEST_TIMEOUT).seconds
         try:
-            with from_node.dial(self._connection, host, port, REQUEST_TIMEOUT) as channel:
-                tls = self._tls if https else None
-                return from_node.get(channel, host, port, path, headers, tls)
+            with from_node.dial(self._connection, host, port, seconds) as stream:
+                return from_node.get(stream, host, port, path, headers, tls)
         except from_node.NotResolved as error:
             raise NotYet(
                 "DNS",
@@ -192,12 +292,19 @@ class Visit:
                 "between node and registry",
             ) from None
         except (paramiko.SSHException, EOFError) as error:
-            raise ConnectionLost(
-                self._connection.node,
-                f"ask registry {self._registry.server}",
-                f"the SSH connection broke ({error or type(error).__name__})",
-                "see whether the machine is alive and reachable, then retry the operation",
-            ) from None
+            raise self._lost(error) from None
+        except (http.client.HTTPException, OSError) as error:
+            if not self._connection.transport.is_active():
+                raise self._lost(error) from None
+            raise
+
+    def _lost(self, error: Exception) -> ConnectionLost:
+        return ConnectionLost(
+            self._connection.node,
+            f"ask registry {self._registry.server}",
+            f"the SSH connection broke ({self._said(error)})",
+            "see whether the machine is alive and reachable, then retry the operation",
+        )
 
     def _distrust(self, host: str, error: ssl.SSLCertVerificationError) -> Fault:
         reason = error.verify_message
@@ -207,7 +314,12 @@ class Visit:
                 "know it, or give the registry a certificate for this name or address"
             )
         elif "expired" in reason or "not yet valid" in reason:
-            remedy = "renew the registry's certificate; check the clocks"
+            remedy = "renew its certificate"
+        elif host != self._host:
+            remedy = (
+                "give the authority of the token server as certificate_path, too; skip_verify "
+                "counts for the registry itself alone"
+            )
         elif self._registry.ca:
             remedy = (
                 "give the authority's certificate that signed the registry's as certificate_path"
@@ -233,25 +345,50 @@ class Visit:
             )
         return Fault("TLS", reason, "check server, its port and the registry's TLS settings")
 
-    def _speaks_http(self, host: str, port: int) -> bool:
-        try:
-            with from_node.dial(self._connection, host, port, REQUEST_TIMEOUT) as channel:
-                from_node.get(channel, host, port, "/v2/", {}, None)
-        except (http.client.HTTPException, paramiko.SSHException, EOFError, OSError):
-            return False
-        return True
-
     def _speaks_tls(self) -> bool:
         anything = from_node.tls_context("", None, verify=False)
+        return self._speaks(self._host, self._port, anything)
+
+    def _speaks(self, host: str, port: int, tls: Tls) -> bool:
+        """Return whether somebody answers in HTTP, with TLS settings in HTTPS."""
         try:
-            with from_node.dial(self._connection, self._host, self._port, REQUEST_TIMEOUT) as to:
-                from_node.get(to, self._host, self._port, "/v2/", {}, anything)
+            self._ask_once(host, port, "/v2/", {}, tls)
         except ssl.SSLError as error:
             # TLS as well: the registry wants a client's certificate.
             return "ALERT" in (error.reason or "")
-        except (http.client.HTTPException, paramiko.SSHException, EOFError, OSError):
+        except (http.client.HTTPException, OSError, NotYet, ConnectionLost):
             return False
         return True
+
+
+def _challenges(answer: Answer) -> list[Challenge]:
+    if answer.status != 401:
+        return []
+    return challenges(answer.headers.get("www-authenticate", ""))
+
+
+def _context(authorities: str, client: tuple[str, Secret] | None, verify: bool) -> ssl.SSLContext:
+    try:
+        return from_node.tls_context(authorities, client, verify)
+    except ssl.SSLError as error:
+        raise Fault(
+            "TLS",
+            f"OpenSSL does not take client_certificate_path and its key ({shown(error)})",
+            "give a certificate and key that OpenSSL accepts at its default security level",
+        ) from None
+
+
+def _judge_overload(status: int, who: str) -> None:
+    if status in (429, 500, 502, 503, 504):
+        raise NotYet(f"HTTP {status}", f"{who} cannot answer now", "look at the registry's log")
+
+
+def _what(answer: Answer) -> str:
+    """Return what an answer is instead, for an error."""
+    if 300 <= answer.status < 400:
+        return f", it sends to {shown(answer.headers.get('location', 'nowhere'), 100)}"
+    media_type = answer.headers.get("content-type")
+    return f", {shown(media_type, 60)}" if media_type else ""
 
 
 def _https_expected() -> Fault:
@@ -259,18 +396,4 @@ def _https_expected() -> Fault:
         "HTTPS on HTTP",
         "it speaks HTTPS, not plain HTTP",
         'give connection_type "1", with certificate_path where its authority is a private one',
-    )
-
-
-def _token(body: str) -> str:
-    try:
-        document = json.loads(body)
-        return str(document.get("token") or document["access_token"])
-    except (ValueError, KeyError, AttributeError):
-        raise _no_token() from None
-
-
-def _no_token() -> Fault:
-    return Fault(
-        "HTTP", "it wants a token, but none is to be had", "look at the log of its token server"
     )

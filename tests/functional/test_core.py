@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import http.client
 import io
 import logging
 import random
@@ -18,9 +17,11 @@ from pathlib import Path
 import pytest
 
 from tacker_cir import exceptions as exc
+from tacker_cir.cluster import load_balancer
 from tacker_cir.command import Command
+from tacker_cir.registry import from_node
 from tests.functional.conftest import connect
-from tests.functional.server import ADDRESS, wait_for
+from tests.functional.server import ADDRESS, free_port, wait_for
 
 MB = 1024 * 1024
 
@@ -186,13 +187,22 @@ def test_a_file_is_streamed(connection, tmp_path):
     assert result.stdout.split()[0] == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def test_a_tunnel_reaches_what_the_machine_reaches(connection, http_server):
+def test_a_port_that_the_machine_reaches(connection, http_server):
     port = http_server(200)
-    with connection.tunnel(ADDRESS, port, 5) as channel:
-        client = http.client.HTTPConnection(ADDRESS, port)
-        client.sock = channel
-        client.request("GET", "/v2/")
-        assert client.getresponse().status == 200
+    with from_node.dial(connection, ADDRESS, port, 5) as stream:
+        assert from_node.get(stream, ADDRESS, port, "/v2/", {}, None).status == 200
+
+
+@pytest.mark.parametrize("forwards", ["yes", "no"])
+def test_no_port_needs_sshd_to_forward(make_sshd, dial, http_server, forwards):
+    """Hardened images say AllowTcpForwarding no."""
+    connection = dial(make_sshd(options=[f"AllowTcpForwarding {forwards}"]).start())
+    port = http_server(200)
+    with from_node.dial(connection, ADDRESS, port, 5) as stream:
+        assert from_node.get(stream, ADDRESS, port, "/v2/", {}, None).status == 200
+    load_balancer._reach(connection, ADDRESS, port)
+    with pytest.raises(load_balancer._NotYet, match="does not reach its port"):
+        load_balancer._reach(connection, ADDRESS, free_port())
 
 
 def test_many_operations_at_once(sshd):
