@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab from the command line: ``tox -e lab -- up | status | down | shell | test | demo``.
+"""The lab from the command line: ``tox -e lab -- prepare | up | status | down | shell | test``.
 
-``test`` and ``demo`` use a lab that is up and leave it so; otherwise they bring one up and take it
-down again, also when interrupted.
+``prepare`` fetches and builds everything that the others need, which they do first. ``test`` and
+``demo`` use a lab that is up and leave it so; otherwise they bring one up and take it down again,
+also when interrupted. At their end they print how long everything took.
 """
 
 from __future__ import annotations
@@ -14,11 +15,17 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
+from tests.lab import tryout
 from tests.lab.machines import network
-from tests.lab.machines.host import REPOSITORY, LabError, say
+from tests.lab.machines.host import CACHE, REPOSITORY, LabError, say
+from tests.lab.machines.parts import Prepared
+from tests.lab.preparation import prepare
 from tests.lab.stand import CloudStand
+from tests.lab.times import Times
 
 #: prctl(2): the signal to get when the parent dies.
 PR_SET_PDEATHSIG = 1
@@ -27,7 +34,7 @@ NEEDS_ROOT = "lab not run: making machines and network namespaces needs root"
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return the exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = _arguments(argv)
     if os.geteuid() != 0:
         print(NEEDS_ROOT)
         # The test suite does what it can without root; tox's closing line repeats this.
@@ -37,43 +44,75 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    stand = CloudStand()
-    try:
-        return arguments.run(stand, arguments)
-    except LabError as error:
-        print(f"lab: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("lab: interrupted", file=sys.stderr)
-        return 130
+    with tempfile.TemporaryDirectory(prefix="tacker-cir-lab-") as directory:
+        times = Times(Path(directory) / "times")
+        try:
+            return arguments.run(CloudStand(), arguments, times)
+        except LabError as error:
+            print(f"lab: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("lab: interrupted", file=sys.stderr)
+            return 130
+        finally:
+            if table := times.table():
+                print(f"\n{table}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tox -e lab --", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, run, text in (
+        ("prepare", _prepare, "download and build what the other commands need, and no more"),
         ("up", _up, "bring the lab up and leave it so"),
         ("status", _status, "say what is up"),
+        ("watch", _watch, "wait until Tacker rests, showing what the drivers do"),
         ("down", _down, "take the lab down"),
+        ("test", _test, "run the lab tests; further words are pytest's"),
+        ("demo", _demo, "show the main job step by step"),
     ):
-        commands.add_parser(name, help=text).set_defaults(run=run)
-    shell = commands.add_parser("shell", help="a command, or a shell, inside the lab's network")
-    shell.add_argument("argv", nargs=argparse.REMAINDER, metavar="WORD")
-    shell.set_defaults(run=_shell)
-    test = commands.add_parser("test", help="run the lab tests")
-    test.add_argument("argv", nargs=argparse.REMAINDER, metavar="PYTEST_WORD")
-    test.set_defaults(run=_test)
-    demo = commands.add_parser("demo", help="show the main job step by step")
-    demo.set_defaults(run=_demo)
+        command = commands.add_parser(name, help=text)
+        command.set_defaults(run=run)
+        if name in ("prepare", "test"):
+            command.add_argument(
+                "--thorough", action="store_true", help="with what the longest tests need"
+            )
+    for name, run, text in (
+        ("shell", _shell, "a command, or a shell, inside the lab's network"),
+        ("kubectl", _kubectl, "kubectl on a master"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("argv", nargs=argparse.REMAINDER, metavar="WORD")
+        command.set_defaults(run=run)
     return parser
 
 
-def _up(stand: CloudStand, _arguments: argparse.Namespace) -> int:
-    stand.up()
-    return _status(stand, _arguments)
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    arguments, others = _parser().parse_known_args(argv)
+    if others and arguments.command != "test":
+        _parser().parse_args(argv)  # refuses them
+    arguments.others = others
+    return arguments
 
 
-def _status(stand: CloudStand, _arguments: argparse.Namespace) -> int:
+def _prepared(arguments: argparse.Namespace, times: Times) -> Prepared:
+    return prepare(CACHE, times, thorough=getattr(arguments, "thorough", False))
+
+
+def _prepare(_stand: CloudStand, arguments: argparse.Namespace, times: Times) -> int:
+    _prepared(arguments, times)
+    return 0
+
+
+def _up(stand: CloudStand, arguments: argparse.Namespace, times: Times) -> int:
+    prepared = _prepared(arguments, times)
+    with times.taken("lab up"):
+        stand.up(prepared)
+        tryout.lay_out(stand)
+    return _status(stand, arguments, times)
+
+
+def _status(stand: CloudStand, _arguments: argparse.Namespace, _times: Times) -> int:
     if not stand.is_up():
         print("the lab is down")
         return 1
@@ -82,37 +121,57 @@ def _status(stand: CloudStand, _arguments: argparse.Namespace) -> int:
     for name in stand.lab.machines():
         state = stand.lab.state(name)
         print(f"machine {name:18} {state['state']}, {state['address']}, image {state['image']}")
-    print(f"openstack client:  source {stand.cloud.rc}")
     print("a shell in the lab's network:  tox -e lab -- shell")
+    print(tryout.lay_out(stand))
     return 0
 
 
-def _down(stand: CloudStand, _arguments: argparse.Namespace) -> int:
-    stand.down()
+def _down(stand: CloudStand, _arguments: argparse.Namespace, times: Times) -> int:
+    with times.taken("lab down"):
+        stand.down()
     return _check_clean(stand)
 
 
-def _shell(stand: CloudStand, arguments: argparse.Namespace) -> int:
+def _watch(stand: CloudStand, _arguments: argparse.Namespace, _times: Times) -> int:
+    _demand_up(stand)
+    return tryout.watch(stand)
+
+
+def _kubectl(stand: CloudStand, arguments: argparse.Namespace, _times: Times) -> int:
+    _demand_up(stand)
+    return tryout.kubectl(stand, arguments.argv)
+
+
+def _demand_up(stand: CloudStand) -> None:
     if not stand.is_up():
         raise LabError("the lab is down; bring it up with: tox -e lab -- up")
+
+
+def _shell(stand: CloudStand, arguments: argparse.Namespace, _times: Times) -> int:
+    _demand_up(stand)
     argv = arguments.argv or [os.environ.get("SHELL", "bash")]
     return subprocess.run([*network.inside(stand.lab.netns), *argv]).returncode
 
 
-def _test(stand: CloudStand, arguments: argparse.Namespace) -> int:
-    words = arguments.argv or ["tests/lab"]
-    return _inside(stand, ["-m", "pytest", *words])
+def _test(stand: CloudStand, arguments: argparse.Namespace, times: Times) -> int:
+    words = [word for word in arguments.others if word != "--"] or ["tests/lab"]
+    if arguments.thorough:
+        words.append("--thorough")
+    return _inside(stand, arguments, times, ["-m", "pytest", *words])
 
 
-def _demo(stand: CloudStand, _arguments: argparse.Namespace) -> int:
-    return _inside(stand, ["-m", "tests.lab.demo"])
+def _demo(stand: CloudStand, arguments: argparse.Namespace, times: Times) -> int:
+    return _inside(stand, arguments, times, ["-m", "tests.lab.demo"])
 
 
-def _inside(stand: CloudStand, words: list[str]) -> int:
+def _inside(
+    stand: CloudStand, arguments: argparse.Namespace, times: Times, words: list[str]
+) -> int:
     """Run Python inside the network of a lab that is up meanwhile."""
-    with _lab_up(stand):
+    with _lab_up(stand, arguments, times):
         command = [*network.inside(stand.lab.netns), sys.executable, *words]
-        process = subprocess.Popen(command, cwd=REPOSITORY)
+        environment = {**os.environ, **times.environment}
+        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment)
         try:
             status = process.wait()
         except KeyboardInterrupt:
@@ -124,19 +183,22 @@ def _inside(stand: CloudStand, words: list[str]) -> int:
 
 
 @contextlib.contextmanager
-def _lab_up(stand: CloudStand) -> Iterator[None]:
+def _lab_up(stand: CloudStand, arguments: argparse.Namespace, times: Times) -> Iterator[None]:
     if stand.is_up():
         say("using the lab that is up")
         yield
         return
+    prepared = _prepared(arguments, times)
     try:
-        stand.up()
+        with times.taken("lab up"):
+            stand.up(prepared)
         yield
     finally:
         # A second interrupt shall not leave machines behind.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        stand.down()
+        with times.taken("lab down"):
+            stand.down()
 
 
 def _check_clean(stand: CloudStand) -> int:

@@ -16,8 +16,8 @@ from tacker_cir.registry import connection as access
 from tacker_cir.registry.verify import verify_access
 from tacker_cir.ssh import Connection
 from tests.lab.login import log_in
-from tests.lab.machines import MachineLab, apt
-from tests.lab.machines.base import GATEWAY, keyring
+from tests.lab.machines import MachineLab
+from tests.lab.machines.base import GATEWAY
 
 #: Deadlines that suit a lab: a fault shows soon.
 SERVICE_TIMEOUT, REGISTRY_TIMEOUT, PULL_TIMEOUT = 60, 2, 60
@@ -42,7 +42,7 @@ class Runtime:
         names = ["containerd"]
         if self.kind == "docker":
             names += ["docker.io", *(["docker-cli"] if self.suite else [])]
-        return tuple(f"{name}/{self.suite}" if self.suite else name for name in names)
+        return tuple(names)
 
 
 #: They need nothing newer of the system than Debian 12 has.
@@ -54,10 +54,9 @@ RUNTIMES = (
     Runtime("containerd-2.1", "containerd", "forky"),
 )
 
-# A suite that is not the machine's own gives the packages that are asked for, and no other.
-_ADD_SUITE = r"""
-printf 'deb [signed-by=%s] %s %s main\n' "$2" "$1" "$3" > /etc/apt/sources.list.d/newer.list
-printf 'Package: *\nPin: release n=%s\nPin-Priority: 100\n' "$3" > /etc/apt/preferences.d/newer
+# It has nothing but the runtime's packages, which are newer than the machine's own.
+_ADD_REPOSITORY = r"""
+printf 'deb [trusted=yes] %s ./\n' "$1" > /etc/apt/sources.list.d/newer.list
 """
 _INSTALL = """
 apt-get -q update && apt-get -qy install --no-install-recommends "$@"
@@ -85,11 +84,10 @@ class AccessNode:
 
     def install(self) -> None:
         """Install the runtime's packages."""
-        if self.runtime.suite:
-            # The lab's package server leads to the mirror that the host uses.
-            number = next(n for n, found in enumerate(apt.distribution_sources()) if _is_own(found))
-            uri = f"http://{GATEWAY}/mirror/{number}"
-            self.run(_ADD_SUITE, uri, keyring(), self.runtime.suite)
+        if suite := self.runtime.suite:
+            name = f"newer-{suite}"
+            self._lab.serve(name, self._lab.prepared.newer[suite])
+            self.run(_ADD_REPOSITORY, f"http://{GATEWAY}/{name}")
         self.run(_INSTALL, *self.runtime.packages)
 
     def run(self, script: str, *arguments: str) -> str:
@@ -185,8 +183,3 @@ def node(lab: MachineLab, name: str, address: str, runtime: Runtime) -> Iterator
             yield made
     finally:
         lab.delete(name)
-
-
-def _is_own(source: tuple[str, str, list[str]]) -> bool:
-    """Tell whether a source is that of a suite, not of its updates."""
-    return "-" not in source[1].partition("/")[0]

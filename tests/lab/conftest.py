@@ -7,13 +7,18 @@ import io
 import itertools
 import shutil
 import subprocess
+from collections import defaultdict
 
 import paramiko
 import pytest
 
+from tests.lab import progress
 from tests.lab.driving import RegistryMachine
 from tests.lab.machines import MachineLab, images, services
+from tests.lab.stand import CloudStand
+from tests.lab.times import Times
 
+_FOLLOWER = pytest.StashKey[progress.Follower]()
 #: Addresses of machines that tests make by hand; the lab's Neutron gives none of them away.
 OWN_ADDRESSES = [f"198.51.100.{n}" for n in range(251, 255)]
 
@@ -30,6 +35,41 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for item in items if item not in left_out]
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Keep what the drivers log during a test, for :func:`pytest_runtest_makereport`."""
+    item.stash[_FOLLOWER] = progress.Follower(CloudStand().cloud.logs["tacker-conductor"])
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Show the drivers' own steps where a test failed."""
+    report = yield
+    if report.failed and (lines := item.stash[_FOLLOWER].new()):
+        report.sections.append(("what the drivers did", "\n".join(lines)))
+    return report
+
+
+_seconds: dict[str, float] = defaultdict(float)
+_failed: set[str] = set()
+
+
+def pytest_runtest_logreport(report):
+    """Add up how long the tests of a file take."""
+    file = report.nodeid.partition("::")[0]
+    _seconds[file] += report.duration
+    if report.failed:
+        _failed.add(file)
+
+
+def pytest_sessionfinish():
+    """Hand the times of all files on to who started us."""
+    times = Times.of_environment()
+    for file, seconds in _seconds.items():
+        times.add("test", file, seconds, "FAILED" if file in _failed else "ok")
+
+
 @pytest.fixture(scope="session")
 def lab():
     """The running lab."""
@@ -39,7 +79,7 @@ def lab():
 @pytest.fixture(scope="session")
 def registry_image(lab):
     """A ``docker save`` archive of registry:latest."""
-    return images.registry_image()
+    return lab.prepared.registry_image
 
 
 @pytest.fixture(scope="session")

@@ -12,17 +12,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.lab import progress
 from tests.lab.cluster_checks import run_everywhere
 from tests.lab.cluster_vnf import ClusterVnf
 from tests.lab.cluster_vnf import build_csar as build_cluster_csar
 from tests.lab.docker_host import DockerHost
 from tests.lab.driving import registry_status, tags
-from tests.lab.kubernetes import programs
 from tests.lab.kubernetes_site import KubernetesSite
 from tests.lab.machines import images
 from tests.lab.machines.host import say
 from tests.lab.registry_vnf import RegistryVnf, build_csar
 from tests.lab.stand import CloudStand
+from tests.lab.times import Times
 from tests.lab.vnf import tacker_cir
 
 GUEST = "debian-12"
@@ -36,52 +37,46 @@ class StepFailed(Exception):
 
 
 class Steps:
-    """The steps that were done, with their times."""
+    """The steps that are done, with their times."""
 
-    def __init__(self) -> None:
-        self._done: list[tuple[str, float, str]] = []
+    def __init__(self, times: Times) -> None:
+        self._times = times
 
     @contextmanager
     def step(self, name: str) -> Iterator[list[str]]:
         """Time a step; what is appended to the yielded list is its result in the table."""
         say(f"==> {name}")
-        begun, notes = time.monotonic(), []
+        begun, notes, result = time.monotonic(), [], "FAILED"
         try:
             yield notes
-        except BaseException as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            self._done.append((name, time.monotonic() - begun, f"FAILED: {reason}"))
+            result = ", ".join(["ok", *notes])
+        except Exception as error:
+            result = f"FAILED: {(str(error).splitlines() or [type(error).__name__])[0]}"
             raise
-        self._done.append((name, time.monotonic() - begun, "ok" + "".join(f", {n}" for n in notes)))
-
-    def print_table(self) -> None:
-        """Print what was done."""
-        width = max(len(name) for name, _, _ in self._done)
-        print(f"\n{'step':{width}}  {'seconds':>7}  result")
-        for name, seconds, result in self._done:
-            print(f"{name:{width}}  {seconds:7.1f}  {result}")
+        finally:
+            self._times.add("demo", name, time.monotonic() - begun, result)
 
 
 def main() -> int:
     """Run the demo; return the exit status."""
-    steps, stand = Steps(), CloudStand()
+    steps, stand = Steps(Times.of_environment()), CloudStand()
+    log = stand.cloud.logs["tacker-conductor"]
     try:
-        with tempfile.TemporaryDirectory(prefix="tacker-cir-demo-") as directory:
+        with (
+            tempfile.TemporaryDirectory(prefix="tacker-cir-demo-") as directory,
+            progress.shown(log, lambda line: say(f"  {line[progress.TIME :]}")),
+        ):
             _run(steps, stand, Path(directory))
-    except KeyboardInterrupt:
-        raise
     except Exception as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
-    finally:
-        steps.print_table()
     return 0
 
 
 def _run(steps: Steps, stand: CloudStand, directory: Path) -> None:
     with steps.step("build the registry's VNF package"):
         # The name that the sample request asks for.
-        archive = shutil.copy(images.registry_image(), directory / "private_registry.tar")
+        archive = shutil.copy(stand.lab.prepared.registry_image, directory / "private_registry.tar")
         csar = build_csar(directory, guest=GUEST, image=Path(archive))
     with steps.step("check the conductor and the package (tacker-cir doctor)"):
         _doctor(stand, csar)
@@ -123,7 +118,7 @@ def _cluster(
 ) -> None:
     app = f"{site.registry}/{APP}"
     with steps.step(f"push an application to the registry: {APP}") as notes:
-        echo = programs.ensure(stand.lab.cache) / "echo"
+        echo = stand.lab.prepared.programs / "echo"
         archive = directory / "app.tar"
         files = {"/echo": images.Entry(echo, 0o755), "/for": images.Entry(b"the demo")}
         images.write_image(archive, APP, files, {"Entrypoint": ["/echo"]})

@@ -161,7 +161,7 @@ class HaCluster:
         self.sh(machine, PREPARE.replace("PACKAGE", PACKAGE[self.runtime]))
         if self.runtime == "containerd":
             self.sh(machine, SANDBOX_IMAGE)
-        for archive in archives.ensure(self.lab.cache).values():
+        for archive in archives.by_reference(self.lab.prepared.images).values():
             url = f"http://{GATEWAY}/images/{archive.name}"
             self.sh(machine, f"set -o pipefail; curl -fsS {url} | {LOAD[self.runtime]}")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.kubernetes import archives, release, repository
-from tests.lab.machines import MachineLab, base, mirror
+from tests.lab.machines import MachineLab, mirror
 from tests.lab.machines.base import GATEWAY
 from tests.lab.machines.guests import MIRROR
 from tests.lab.machines.host import locked
@@ -38,13 +38,9 @@ class KubernetesSite:
     registry: str = MIRROR
 
     def open(self) -> None:
-        """Serve the packages, and push what the registry has not yet.
-
-        The first time of all, Kubernetes is compiled before, which takes ten minutes.
-        """
-        packages = self._packages()
-        self.lab.serve(REPOSITORY_NAME, packages)
-        images = archives.ensure(self.lab.cache)
+        """Serve the packages, and push what the registry has not yet."""
+        self.lab.serve(REPOSITORY_NAME, self.lab.prepared.kubernetes)
+        images = archives.by_reference(self.lab.prepared.images)
         # Labs that run at the same time share the storage of their own registries.
         with locked(self.lab.cache / "locks/kubernetes-site"):
             for reference, archive in images.items():
@@ -65,7 +61,7 @@ class KubernetesSite:
         image = release.POD_NETWORK_IMAGE
         text = release.POD_NETWORK.read_text()
         manifest.write_text(text.replace(image, f"{self.registry}/{image}"))
-        return {KEYRING: self._packages() / repository.KEY, CNI_MANIFEST: manifest}
+        return {KEYRING: self.lab.prepared.kubernetes / repository.KEY, CNI_MANIFEST: manifest}
 
     def parameters(self, runtime: str = "docker") -> dict[str, Any]:
         """Return the members of k8s_cluster_installation_param that make a cluster of this site.
@@ -86,6 +82,3 @@ class KubernetesSite:
                 {"connection_type": "0", "server": self.registry},
             ],
         }
-
-    def _packages(self) -> Path:
-        return repository.ensure(self.lab.cache, base.ensure(self.lab.cache))

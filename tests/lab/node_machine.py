@@ -83,7 +83,7 @@ class Node:
         """Load all images of the control plane, and tell containerd which pause there is."""
         if self.runtime == "containerd":
             self.sh(SANDBOX_IMAGE)
-        for archive in archives.ensure(self.lab.cache).values():
+        for archive in archives.by_reference(self.lab.prepared.images).values():
             self.sh(f"curl -fsS http://{GATEWAY}/images/{archive.name} | {LOAD[self.runtime]}")
 
     def ready(self) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 import bcrypt
 
 from tests.certificates import Authority
-from tests.lab.machines import MachineLab, apt, images, mirror, network
+from tests.lab.machines import MachineLab, images, mirror, network
 from tests.lab.machines.base import GATEWAY
 from tests.lab.machines.host import run, wait_for
 
@@ -95,7 +95,7 @@ class LabRegistry:
         """
         settings = self._directory / "registry.json"
         settings.write_text(json.dumps(self._settings(kind or self._kind)))
-        binary = apt.unpack("docker-registry", self._lab.cache) / "usr/bin/docker-registry"
+        binary = self._lab.prepared.daemons / images.REGISTRY_PROGRAM
         inside = network.inside(self._lab.netns)
         with open(self._directory / "log", "ab") as log:
             self._process = subprocess.Popen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from tests.lab.cloud.cloud import Cloud
 from tests.lab.machines import MachineLab
+from tests.lab.machines.parts import Prepared
 
 #: Options of the conductor's group [tacker_cir]: shorter waits, so that a fault shows in a test.
 OPTIONS = {
@@ -30,9 +31,12 @@ class CloudStand:
         """Whether machines can be made and all of the cloud's services run."""
         return self.cloud.is_up()
 
-    def up(self) -> None:
-        """Bring everything up; what is up already stays."""
-        self.lab.up()
+    def up(self, prepared: Prepared) -> None:
+        """Bring everything up; what is up already stays.
+
+        :param prepared: what it is made of
+        """
+        self.lab.up(prepared)
         self.cloud.up()
 
     def down(self) -> None:

@@ -19,8 +19,7 @@ from tacker_cir.cluster.kubectl import Kubectl, KubeNode
 from tacker_cir.cluster.load_balancer import HAPROXY_CONFIG, wait_for_vip
 from tacker_cir.exceptions import CommandFailed, HostError
 from tests.lab.ha_cluster import ADDRESSES, MASTERS, VIP, WORKER, HaCluster, serves
-from tests.lab.kubernetes import archives, release, repository
-from tests.lab.machines import base
+from tests.lab.kubernetes import release
 from tests.lab.machines.host import wait_for
 
 FIRST, SECOND, THIRD = MASTERS
@@ -86,8 +85,8 @@ of_a_cluster = pytest.mark.thorough
 @pytest.fixture(scope="module")
 def balanced(lab, tmp_path_factory) -> Iterator[HaCluster]:
     """Three masters with a load balancer and no Kubernetes yet."""
-    lab.serve("kubernetes", repository.ensure(lab.cache, base.ensure(lab.cache)))
-    lab.serve("images", archives.ensure(lab.cache)[release.ECHO_IMAGE].parent)
+    lab.serve("kubernetes", lab.prepared.kubernetes)
+    lab.serve("images", lab.prepared.images)
     made = HaCluster(lab, "containerd", tmp_path_factory.mktemp("pins"))
     try:
         with ThreadPoolExecutor() as pool:

@@ -24,8 +24,7 @@ from tacker_cir.params.k8s_cluster import KubernetesPackages
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository
 from tests.lab.conftest import OWN_ADDRESSES
-from tests.lab.kubernetes import archives, release, repository
-from tests.lab.machines import base
+from tests.lab.kubernetes import release, repository
 from tests.lab.machines.base import GATEWAY
 from tests.lab.machines.host import wait_for
 from tests.lab.node_machine import KUBECTL, MARKER, Node
@@ -43,9 +42,9 @@ class OwnSite(KubernetesPackages):
 @pytest.fixture(scope="module")
 def mirror(lab) -> KubernetesPackages:
     """The lab's Kubernetes, as from a site's mirror."""
-    directory = repository.ensure(lab.cache, base.ensure(lab.cache))
+    directory = lab.prepared.kubernetes
     lab.serve("kubernetes", directory)
-    lab.serve("images", archives.ensure(lab.cache)[release.ECHO_IMAGE].parent)
+    lab.serve("images", lab.prepared.images)
     key = (directory / repository.KEY).read_bytes()
     return KubernetesPackages(release.VERSION, AptRepository(URI, "/", (), key))
 

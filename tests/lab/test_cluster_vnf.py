@@ -25,9 +25,7 @@ from tests.lab.cluster_vnf import ClusterVnf, build_csar
 from tests.lab.cnf import Cnf
 from tests.lab.cnf import build_csar as build_cnf_csar
 from tests.lab.driving import registry_status
-from tests.lab.kubernetes import programs
 from tests.lab.kubernetes_site import KubernetesSite
-from tests.lab.machines import images
 from tests.lab.machines.base import GATEWAY
 from tests.lab.machines.host import wait_for
 from tests.lab.registries import PASSWORD, USER, Kind, LabRegistry
@@ -143,7 +141,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
             "hosts_string": f"{GATEWAY} {SPEC_NAME}",
         },
     ]
-    program = programs.ensure(stand.lab.cache) / "echo"
+    program = stand.lab.prepared.programs / "echo"
     with registries.serving(stand.lab, directory / "data", kinds, program) as made:
         for entry, served in zip(entries, made, strict=True):
             entry["test_image"] = served.image
@@ -158,7 +156,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
 def _registry_vnf(stand: CloudStand, directory: Path) -> RegistryVnf:
     """Instantiate the registry VNF of this project."""
     archive = directory / "private_registry.tar"
-    archive.write_bytes(images.registry_image().read_bytes())
+    archive.write_bytes(stand.lab.prepared.registry_image.read_bytes())
     csar = build_registry_csar(directory, guest="debian-12", image=archive)
     registry = RegistryVnf(stand, csar)
     completed(registry.instantiate())

@@ -16,7 +16,6 @@ from tacker_cir.inventory import Heat, find_nodes
 from tests.lab.cloud import settings
 from tests.lab.cloud.api import TackerError
 from tests.lab.driving import registry_status
-from tests.lab.machines import images
 from tests.lab.machines.host import wait_for
 from tests.lab.registry_vnf import RegistryVnf, build_csar
 from tests.lab.stand import CloudStand
@@ -31,10 +30,10 @@ def stand():
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory):
+def image(registry_image, tmp_path_factory):
     """The registry's archive, under the name that the sample requests have."""
     path = tmp_path_factory.mktemp("archive") / "private_registry.tar"
-    return Path(shutil.copy(images.registry_image(), path))
+    return Path(shutil.copy(registry_image, path))
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from tests.lab import cluster_vnf
 from tests.lab.driving import registry_status
 from tests.lab.guide import Guide
 from tests.lab.kubernetes_site import KubernetesSite
-from tests.lab.machines import images
 from tests.lab.machines.host import wait_for
 from tests.lab.registry_vnf import request, tacker_cir
 from tests.lab.stand import CloudStand
@@ -93,9 +92,9 @@ def openstack(stand, tmp_path):
 
 
 @pytest.fixture
-def csar(tmp_path):
+def csar(registry_image, tmp_path):
     """The VNF package, built as the README says."""
-    image = shutil.copy(images.registry_image(), tmp_path / "registry.tar")
+    image = shutil.copy(registry_image, tmp_path / "registry.tar")
     output = str(tmp_path / "private-registry.zip")
     tacker_cir(
         *("csar", "build", "private-registry", "--base-hot", "--vm-image", "debian-12"),
@@ -332,7 +331,7 @@ def _begin_registry(
     stand: CloudStand, openstack: OpenStack, reader: Reader, directory: Path
 ) -> tuple[dict[str, str], KubernetesSite]:
     """Make the registry as the page says; return its ids, and the site that it is filled for."""
-    shutil.copy(images.registry_image(), directory / "registry.tar")
+    shutil.copy(stand.lab.prepared.registry_image, directory / "registry.tar")
     reader.values["ubuntu-22.04"] = "debian-12"
     reader(
         "tacker-cir csar build private-registry --base-hot --vm-image ubuntu-22.04 "

@@ -24,6 +24,8 @@ INSTANCES = "/vnflcm/v1/vnf_instances"
 OPERATIONS = "/vnflcm/v1/vnf_lcm_op_occs"
 #: States in which an operation stays until someone asks for something.
 RESTING = ("COMPLETED", "FAILED_TEMP", "FAILED", "ROLLED_BACK")
+#: States of a package that Tacker works on.
+ONBOARDING = ("UPLOADING", "PROCESSING")
 POLL_SECONDS = 0.5
 RESUME_SECONDS = 15
 
@@ -192,6 +194,21 @@ class Tacker:
         """All operations of an instance, the newest first."""
         found = self._request("GET", f"{OPERATIONS}?filter=(eq,vnfInstanceId,{instance})").json()
         return sorted(found, key=lambda operation: operation["startTime"], reverse=True)
+
+    def all_operations(self) -> list[Json]:
+        """All operations of all instances."""
+        return self._request("GET", OPERATIONS).json()
+
+    def busy(self) -> list[str]:
+        """Ids of the packages that are being taken in and of the operations that go on."""
+        packages = self._request("GET", PACKAGES).json()
+        taken_in = [p["id"] for p in packages if p["onboardingState"] in ONBOARDING]
+        return taken_in + [o["id"] for o in self.all_operations() if not self.rests(o)]
+
+    @staticmethod
+    def rests(operation: Json) -> bool:
+        """Whether an operation waits for somebody, or is over."""
+        return operation["operationState"] in RESTING
 
     def wait(self, operation: str, seconds: float = 300) -> Json:
         """Wait until an operation rests, saying its states; its data are returned.

@@ -16,7 +16,7 @@ from tests.lab.cloud.api import Tacker
 from tests.lab.cloud.process import Supervisor
 from tests.lab.cloud.records import Record, Records
 from tests.lab.machines import MachineLab, network
-from tests.lab.machines.host import say, step
+from tests.lab.machines.host import REPOSITORY, say, step
 
 DRIVERS = ("vnflcm_noop", "mgmt-drivers-private-registry", "mgmt-drivers-kubernetes")
 
@@ -25,6 +25,9 @@ RC = """\
 {variables}
 # The services listen inside the lab's network namespace only.
 openstack() {{ nsenter --net={netns} {client} "$@"; }}
+# kubectl on a master; and a wait for what Tacker is at, with what the drivers do.
+kubectl() {{ (cd {repository} && {python} -m tests.lab kubectl "$@"); }}
+watched() {{ (cd {repository} && {python} -m tests.lab watch); }}
 """
 
 
@@ -63,9 +66,9 @@ class Cloud:
         with step(f"cloud up (logs: {self._supervisor.logs})"):
             self.dir.mkdir(parents=True)
             self.dir.chmod(0o700)
-            # First what has to be downloaded, as threads that install packages do not mix.
-            broker = daemons.rabbitmq(self._lab.cache, self.dir / "rabbitmq")
-            database = daemons.mariadb(self._lab.cache, self.dir / "mariadb")
+            tree = self._lab.prepared.cloud
+            broker = daemons.rabbitmq(tree, self.dir / "rabbitmq")
+            database = daemons.mariadb(tree, self.dir / "mariadb")
             with ThreadPoolExecutor() as pool:
                 try:
                     self._start_all(pool, broker, database)
@@ -203,6 +206,8 @@ class Cloud:
                 ),
                 netns=network.NETNS_DIR / self._lab.netns,
                 client=os.path.join(sys.prefix, "bin/openstack"),
+                repository=shlex.quote(str(REPOSITORY)),
+                python=sys.executable,
             )
         )
 

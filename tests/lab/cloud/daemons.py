@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.lab.cloud.process import Service
 from tests.lab.machines import apt
 from tests.lab.machines.host import run
+from tests.lab.machines.parts import Part
 
 EPMD_PORT = 4369
 RABBIT_PORT = 5672
@@ -65,16 +66,34 @@ max_connections = 200
 """
 
 
-def rabbitmq(cache: Path, directory: Path) -> list[Service]:
-    """RabbitMQ as services, to be started in this order; what they need is unpacked and written.
+def part(cache: Path, distribution: apt.Distribution) -> Part:
+    """Both programs with all of Erlang, unpacked over each other."""
+    names = [*(f"erlang-{name}" for name in ERLANG), "rabbitmq-server"]
+    names.append(mariadb_package(distribution))
+    return Part(
+        "RabbitMQ and MariaDB",
+        cache / "cloud" / apt.fingerprint(names, distribution.sources),
+        lambda tree: distribution.unpack(tree, names),
+        160,
+        0.2,
+    )
 
-    :param cache: where unpacked packages are kept.
+
+def mariadb_package(distribution: apt.Distribution) -> str:
+    """Name of the package with MariaDB's server."""
+    # Debian 12 and Ubuntu 24.04 have no version in the name, older releases have.
+    return min(distribution.names("mariadb-server-core"), default="mariadb-server-core")
+
+
+def rabbitmq(tree: Path, directory: Path) -> list[Service]:
+    """RabbitMQ as services, to be started in this order; what they need is written.
+
+    :param tree: with the unpacked packages.
     :param directory: an empty directory for its settings and data.
     """
-    libraries = [apt.unpack(f"erlang-{part}", cache) / "usr/lib/erlang/lib" for part in ERLANG]
-    root = libraries[0].parent
+    root = tree / "usr/lib/erlang"
     (programs,) = root.glob("erts-*/bin")
-    (server,) = (apt.unpack("rabbitmq-server", cache) / "usr/lib/rabbitmq/lib").iterdir()
+    (server,) = (tree / "usr/lib/rabbitmq/lib").iterdir()
     directory.mkdir(parents=True)
     (directory / "bin").mkdir()
     erl = directory / "bin/erl"
@@ -84,7 +103,7 @@ def rabbitmq(cache: Path, directory: Path) -> list[Service]:
     (directory / "enabled_plugins").write_text("[].\n")
     environment = {
         "HOME": str(directory),  # of the Erlang cookie
-        "ERL_LIBS": ":".join(map(str, libraries)),
+        "ERL_LIBS": str(root / "lib"),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
         "PATH": f"{directory}/bin:{os.environ['PATH']}",
         "RABBITMQ_NODENAME": "rabbit@localhost",
@@ -109,15 +128,12 @@ def rabbitmq(cache: Path, directory: Path) -> list[Service]:
     ]
 
 
-def mariadb(cache: Path, directory: Path) -> Service:
+def mariadb(tree: Path, directory: Path) -> Service:
     """MariaDB as a service, with fresh system tables and the OpenStack services' databases.
 
-    :param cache: where unpacked packages are kept.
+    :param tree: with the unpacked packages; the host has the libraries that they need.
     :param directory: an empty directory for its settings and data.
     """
-    package = _mariadb_package()
-    tree = apt.unpack(package, cache)
-    apt.ensure(_libraries(package))
     directory.mkdir(parents=True)
     directory.chmod(0o700)
     settings = directory / "my.cnf"
@@ -156,17 +172,3 @@ def _make_system_tables(tree: Path, server: str, settings: Path, data: Path) -> 
     run([server, f"--defaults-file={settings}", "--init-file=", "--bootstrap",
          "--skip-grant-tables", f"--log-error={settings.with_name('bootstrap.log')}"],
         stdin=text, env=dict(os.environ))  # fmt: skip
-
-
-def _mariadb_package() -> str:
-    # Debian 12 and Ubuntu 24.04 have no version in the name, older releases have.
-    names = run(["apt-cache", "pkgnames", "mariadb-server-core"]).stdout.split()
-    return min(names, default="mariadb-server-core")
-
-
-def _libraries(package: str) -> list[str]:
-    """Shared libraries that a package names as its dependencies."""
-    shown = run(["apt-cache", "--no-all-versions", "show", package]).stdout
-    line = next(line for line in shown.splitlines() if line.startswith("Depends:"))
-    names = [word.split("|")[0].split("(")[0].strip() for word in line[8:].split(",")]
-    return [name for name in names if name.startswith("lib")]

@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.kubernetes import programs, release
+from tests.lab.kubernetes import release
 from tests.lab.machines import apt, images
-from tests.lab.machines.host import CACHE, build_once, remove, run
+from tests.lab.machines.host import remove, run
 from tests.lab.machines.images import Entry
+from tests.lab.machines.parts import Part
 
 BIN = "/usr/local/bin"
 
@@ -43,25 +44,29 @@ class Recipe:
     entrypoint: Sequence[str] = ()
 
 
-def ensure(cache: Path = CACHE) -> dict[str, Path]:
-    """Return all archives by the name of the image in them, making them first if need be."""
-    compiled = programs.ensure(cache)
+def part(cache: Path, distribution: apt.Distribution, compiled: Part) -> Part:
+    """The directory with all archives."""
     recipe = [Path(module).read_bytes() for module in (__file__, images.__file__)]
-    name = apt.fingerprint(recipe, compiled.name)
+    name = apt.fingerprint(recipe, compiled.target.name)
 
     def build(target: Path) -> None:
         target.mkdir()
         tree = target / "distribution"
-        _unpack_distribution(tree)
-        for reference, image in _recipes(compiled, tree).items():
+        _unpack_distribution(tree, distribution)
+        for reference, image in _recipes(compiled.target, tree).items():
             settings = {"Env": [f"PATH={BIN}:/usr/sbin:/usr/bin:/sbin:/bin"]}
             if image.entrypoint:
                 settings["Entrypoint"] = list(image.entrypoint)
             images.write_image(target / file_name(reference), reference, image.files, settings)
         remove(tree)
 
-    built = build_once(cache / "kubernetes/images" / name, "images of Kubernetes", build)
-    return {reference: built / file_name(reference) for reference in references()}
+    target = cache / "kubernetes/images" / name
+    return Part("images of Kubernetes", target, build, 480, 0.3, (compiled,))
+
+
+def by_reference(directory: Path) -> dict[str, Path]:
+    """All archives by the name of the image in them."""
+    return {reference: directory / file_name(reference) for reference in references()}
 
 
 def references() -> list[str]:
@@ -102,14 +107,14 @@ def _kube(compiled: Path, name: str) -> dict[str, Entry]:
     return {f"{BIN}/{name}": Entry(compiled / name, 0o755)}
 
 
-def _unpack_distribution(tree: Path) -> None:
+def _unpack_distribution(tree: Path, distribution: apt.Distribution) -> None:
     """Unpack programs with all packages that they need, down to the C library."""
     debs = tree.with_name("debs")
     debs.mkdir()
     nothing = debs / "status"
     nothing.touch()
     tree.mkdir()
-    for deb in apt.download(FROM_THE_DISTRIBUTION, nothing, debs):
+    for deb in distribution.download(FROM_THE_DISTRIBUTION, nothing, debs):
         run(["dpkg-deb", "-x", deb, tree])
     remove(debs)
 

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import signal
 import subprocess
 import time
 from collections import deque
@@ -14,7 +12,16 @@ from pathlib import Path
 from tests.lab.kubernetes.release import GO, VERSION
 from tests.lab.kubernetes.source import IMPORT_PATH, REFLECT2, Workspace
 from tests.lab.machines import apt
-from tests.lab.machines.host import CACHE, LabError, build_once, remove, run, say, step
+from tests.lab.machines.host import (
+    PROGRAMS,
+    LabError,
+    ended_with_the_others,
+    remove,
+    run,
+    say,
+    step,
+)
+from tests.lab.machines.parts import Part
 
 KUBERNETES = [
     "kubeadm",
@@ -47,24 +54,26 @@ POLITELY = ["nice", "-n", "15"]
 SECONDS_BETWEEN_LINES = 30
 
 
-def ensure(cache: Path = CACHE) -> Path:
-    """Return the directory with all programs, compiling them first if the cache has them not.
-
-    That takes minutes and a gigabyte or two of disk, which is free again afterwards.
-    """
+def part(distribution: apt.Distribution) -> Part:
+    """The directory with all programs. Compiling needs two gigabytes of disk meanwhile."""
     own = {path.parent.name: path.read_bytes() for path in sorted(OWN_SOURCE.glob("*/*.go"))}
     # Of these the result depends. A hash of this file would compile all anew for a comment.
     recipe = (VERSION, GO, REFLECT2, KUBERNETES, FLAGS, LINKER_FLAGS, STAMPS, STAMPED, own)
     name = apt.fingerprint(platform.machine(), *recipe)
-    what = f"Kubernetes {VERSION}, compiled from source"
-    return build_once(cache / "kubernetes/programs" / name, what, lambda path: _build(path, own))
+    return Part(
+        f"Kubernetes {VERSION}, compiled from source",
+        PROGRAMS / name,
+        lambda path: _build(path, own, distribution),
+        490,
+        7,
+    )
 
 
-def _build(target: Path, own: dict[str, bytes]) -> None:
+def _build(target: Path, own: dict[str, bytes], distribution: apt.Distribution) -> None:
     target.mkdir()
     workspace = Workspace(target / "workspace")
     workspace.top.mkdir()
-    workspace.prepare()
+    workspace.prepare(distribution)
     for name, source in own.items():  # in the tree, so that they find the vendored libraries
         directory = workspace.tree / "cmd/lab" / name
         directory.mkdir(parents=True)
@@ -114,16 +123,12 @@ def _follow(argv: list[str], cwd: Path, environment: dict[str, str], total: int)
     )
     assert process.stderr
     last, said = deque[str](maxlen=20), time.monotonic()
-    try:
+    with ended_with_the_others(process):
         for count, line in enumerate(process.stderr, 1):
             last.append(line)
             if time.monotonic() > said + SECONDS_BETWEEN_LINES:
                 say(f"compiled {count} of {total} packages")
                 said = time.monotonic()
         process.wait()
-    except BaseException:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
-        raise
     if process.returncode != 0:
         raise LabError(f"go build failed with exit {process.returncode}:\n{''.join(last)}")

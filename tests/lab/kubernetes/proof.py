@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.lab.kubernetes import archives, release, repository
-from tests.lab.machines import MachineLab, base
+from tests.lab.machines import MachineLab
 from tests.lab.machines.base import GATEWAY
 from tests.lab.machines.host import wait_for
 
@@ -125,7 +125,7 @@ class Cluster:
         self.sh(machine, PREPARE.replace("PACKAGE", PACKAGE[self.runtime]))
         if self.runtime == "containerd":
             self.sh(machine, SANDBOX_IMAGE)
-        for archive in archives.ensure(self.lab.cache).values():
+        for archive in archives.by_reference(self.lab.prepared.images).values():
             url = f"http://{GATEWAY}/images/{archive.name}"
             self.sh(machine, f"set -o pipefail; curl -fsS {url} | {LOAD[self.runtime]}")
 
@@ -151,8 +151,8 @@ class Cluster:
 @pytest.fixture(scope="module", params=["docker", "containerd"])
 def cluster(request, lab) -> Iterator[Cluster]:
     """A cluster on each of the container runtimes."""
-    lab.serve("kubernetes", repository.ensure(lab.cache, base.ensure(lab.cache)))
-    lab.serve("images", archives.ensure(lab.cache)[release.ECHO_IMAGE].parent)
+    lab.serve("kubernetes", lab.prepared.kubernetes)
+    lab.serve("images", lab.prepared.images)
     made = Cluster(lab, request.param)
     try:
         with ThreadPoolExecutor() as pool:

@@ -3,7 +3,7 @@
 
 Of the shape that the Kubernetes project's own has, with the public key beside the indexes as
 Release.key. The lab's package server gives it to machines:
-    MachineLab().serve("kubernetes", repository.ensure(...))
+    lab.serve("kubernetes", lab.prepared.kubernetes)
     deb [signed-by=KEYRING] http://198.51.100.1/kubernetes/ ./
 """
 
@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.lab.kubernetes import debs, programs
+from tests.lab.kubernetes import debs
 from tests.lab.machines import apt, repositories
-from tests.lab.machines.host import build_once
+from tests.lab.machines.parts import Part
 
 KEY = "Release.key"
 
@@ -33,17 +33,17 @@ FROM_THE_DISTRIBUTION = [
 ]
 
 
-def ensure(cache: Path, base: Path) -> Path:
-    """Return the repository's directory, for machines over the given base tree."""
-    compiled = programs.ensure(cache)
+def part(cache: Path, distribution: apt.Distribution, base: Part, compiled: Part) -> Part:
+    """The repository's directory, for machines over the given base tree."""
     recipe = [Path(module).read_bytes() for module in (__file__, debs.__file__)]
-    name = apt.fingerprint(recipe, compiled.name, base.name)
+    name = apt.fingerprint(recipe, compiled.target.name, base.target.name)
 
     def build(tree: Path) -> None:
         tree.mkdir()
-        found = apt.download(FROM_THE_DISTRIBUTION, base / "var/lib/dpkg/status", tree)
+        status = base.target / "var/lib/dpkg/status"
+        found = distribution.download(FROM_THE_DISTRIBUTION, status, tree)
         (plugins,) = (deb for deb in found if deb.name.startswith(f"{debs.CNI_PLUGINS}_"))
-        debs.build_all(compiled, plugins, tree)
+        debs.build_all(compiled.target, plugins, tree)
         repositories.write_packages(tree, ".", tree / "Packages")
         fields = {"Origin": "Kubernetes", "Label": "stand-in of the tacker_cir lab"}
         repositories.write_release(tree, fields)
@@ -51,4 +51,5 @@ def ensure(cache: Path, base: Path) -> Path:
             signer.sign(tree / "Release")
             signer.export(tree / KEY)
 
-    return build_once(cache / "kubernetes/packages" / name, "repository of Kubernetes", build)
+    target = cache / "kubernetes/packages" / name
+    return Part("repository of Kubernetes", target, build, 480, 0.6, (base, compiled))

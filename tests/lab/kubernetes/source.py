@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The source of Kubernetes and the Go to compile it with, both from the host's distribution.
 
-Nothing of it is installed. Sources are fetched with an apt configuration of their own, as most
-machines have no deb-src lines; apt checks the signatures as for every package.
+Nothing of it is installed; apt checks the signatures as for every package.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from pathlib import Path
 
 from tests.lab.kubernetes.release import GO, VERSION
 from tests.lab.machines import apt
-from tests.lab.machines.base import keyring
 from tests.lab.machines.host import LabError, remove, run, step
 
 HOST_PACKAGES = ["dpkg-dev", "patch", "xz-utils"]
@@ -62,25 +60,22 @@ class Workspace:
             "CGO_ENABLED": "0",
         }
 
-    def prepare(self) -> None:
+    def prepare(self, distribution: apt.Distribution) -> None:
         """Fetch and unpack everything, and complete the tree to what can be compiled.
 
         :raises LabError: when the distribution has another release of Kubernetes, or none.
         """
-        apt.ensure(HOST_PACKAGES)
         with step(f"source of Kubernetes {VERSION} and Go {GO}, from the distribution"):
-            self._unpack_source()
-            apt.unpack_over(self.top / "go", [f"golang-{GO}-go", f"golang-{GO}-src", REFLECT2])
+            self._unpack_source(distribution)
+            packages = [f"golang-{GO}-go", f"golang-{GO}-src", REFLECT2]
+            distribution.unpack(self.top / "go", packages)
         self._replace_reflect2()
         with step("generating the API server's OpenAPI definitions"):
             self._generate_openapi()
 
-    def _unpack_source(self) -> None:
+    def _unpack_source(self, distribution: apt.Distribution) -> None:
         files = self.top / "source"
-        options = _private_apt(files)
-        run(["apt-get", "-q", *options, "update"])
-        run(["apt-get", "-q", *options, "source", "--download-only", "kubernetes"], cwd=files)
-        (description,) = files.glob("*.dsc")
+        description = distribution.source_package("kubernetes", files)
         if not re.search(rf"[_y]{re.escape(VERSION)}\b", description.name):
             raise LabError(
                 f"the distribution's source package is {description.stem}, "
@@ -128,22 +123,3 @@ class Workspace:
             for directory in directories
             if not any(part in OPENAPI_NOT_IN for part in Path(directory).parts)
         )
-
-
-def _private_apt(directory: Path) -> list[str]:
-    """Options for an apt with source packages, whose lists and files are in the directory."""
-    (directory / "lists/partial").mkdir(parents=True)
-    signed = f"[signed-by={keyring()}]"
-    lines = [
-        f"deb-src {signed} {uri} {suite} {' '.join(components)}\n"
-        for uri, suite, components in apt.distribution_sources()
-    ]
-    (directory / "sources.list").write_text("".join(lines))
-    settings = {
-        "Dir::Etc::SourceList": directory / "sources.list",
-        "Dir::Etc::SourceParts": os.devnull,
-        "Dir::State::Lists": directory / "lists",
-        "Dir::Cache": directory,
-        "APT::Sandbox::User": "root",
-    }
-    return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.lab.machines.host import CACHE, RUN, LabError
 from tests.lab.machines.lab import MachineLab
+from tests.lab.machines.parts import Prepared
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
 def _do(lab: MachineLab, options: argparse.Namespace) -> dict[str, object] | int | None:
     match options.command:
         case "up":
-            lab.up(os.environ.get("TACKER_CIR_LAB_PROXY_PASSWORD"))
+            lab.up(Prepared.read(options.prepared), os.environ.get("TACKER_CIR_LAB_PROXY_PASSWORD"))
         case "down":
             lab.down()
         case "create":
@@ -64,7 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cache", type=Path, default=CACHE, help="default: %(default)s")
     parser.add_argument("--run", type=Path, default=RUN, help="default: %(default)s")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("up", help="network, base tree, package server, registry mirror, proxy")
+    up = commands.add_parser("up", help="network, package server, registry mirror, proxy")
+    up.add_argument("--prepared", type=Path, required=True, help="what it is made of")
     commands.add_parser("down", help="remove all of it, with all machines")
     create = commands.add_parser("create", help="make and start a machine")
     create.add_argument("name")

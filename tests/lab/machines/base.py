@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 
 from tests.lab.machines import apt
-from tests.lab.machines.host import build_once, os_release, remove, run
+from tests.lab.machines.host import os_release, remove, run
+from tests.lab.machines.parts import Part
 
 GATEWAY = "198.51.100.1"
 """The lab's end of the bridge; package server, registry mirror and proxy listen here."""
@@ -95,21 +96,19 @@ WantedBy=sysinit.target
 """
 
 
-def ensure(cache: Path) -> Path:
-    """Return the base tree of today's recipe, building it first if the cache has it not."""
-    sources = apt.distribution_sources()
+def part(cache: Path, distribution: apt.Distribution) -> Part:
+    """The base tree of today's recipe."""
     recipe = Path(__file__).read_bytes()
-    name = apt.fingerprint(recipe, sources, apt.valid_until_is_checked())
+    name = apt.fingerprint(recipe, distribution.sources, distribution.checks_validity)
 
     def build(tree: Path) -> None:
-        _bootstrap(tree, sources)
-        _customise(tree, sources)
+        _bootstrap(tree, distribution)
+        _customise(tree, distribution)
 
-    return build_once(cache / "base" / name, "base tree of the machines, by mmdebstrap", build)
+    return Part("base tree of the machines", cache / "base" / name, build, 260, 0.6)
 
 
-def _bootstrap(tree: Path, sources: list[tuple[str, str, list[str]]]) -> None:
-    lines = [f"deb {uri} {suite} {' '.join(parts)}" for uri, suite, parts in sources]
+def _bootstrap(tree: Path, distribution: apt.Distribution) -> None:
     run(
         [
             *CONTAINED,
@@ -119,17 +118,17 @@ def _bootstrap(tree: Path, sources: list[tuple[str, str, list[str]]]) -> None:
             "--format=directory",
             "--include=" + ",".join(GUEST_PACKAGES),
             "--dpkgopt=force-unsafe-io",
-            f"--aptopt={_valid_until()}",
+            f"--aptopt={_valid_until(distribution)}",
             os_release()["VERSION_CODENAME"],
             tree,
             "-",
         ],
-        stdin="\n".join(lines) + "\n",
+        stdin="".join(source.line() for source in distribution.sources),
         env={**os.environ, "TMPDIR": str(tree.parent)},
     )
 
 
-def _customise(tree: Path, sources: list[tuple[str, str, list[str]]]) -> None:
+def _customise(tree: Path, distribution: apt.Distribution) -> None:
     """Turn the fresh system into a cloud image: a user, SSH with passwords, the lab's apt."""
     run(["chroot", tree, "useradd", "-m", "-s", "/bin/bash", "-U", "ubuntu"])
     run(["chroot", tree, "chpasswd"], stdin="ubuntu:ubuntu\n")
@@ -147,30 +146,17 @@ def _customise(tree: Path, sources: list[tuple[str, str, list[str]]]) -> None:
     _write(tree, "etc/dpkg/dpkg.cfg.d/lab", "force-unsafe-io\n")
     _write(tree, "etc/systemd/system/lab-cgroups.service", CGROUPS_UNIT)
     run(["chroot", tree, "systemctl", "enable", "lab-cgroups.service", "ssh.service"])
-    _write(tree, "etc/apt/apt.conf.d/90lab", _valid_until() + '\nAcquire::Languages "none";\n')
+    settings = _valid_until(distribution) + '\nAcquire::Languages "none";\n'
+    _write(tree, "etc/apt/apt.conf.d/90lab", settings)
     remove(tree / "etc/apt/sources.list.d")
     (tree / "etc/apt/sources.list.d").mkdir()
-    _write(tree, "etc/apt/sources.list", guest_sources(sources))
+    # What machines install of the distribution; nothing else of it can be had in the lab.
+    _write(tree, "etc/apt/sources.list", f"deb [trusted=yes] http://{GATEWAY}/local ./\n")
 
 
-def guest_sources(sources: list[tuple[str, str, list[str]]]) -> str:
-    """The guests' sources.list: the lab's own repository, then the host's mirror behind it."""
-    lines = [f"deb [trusted=yes] http://{GATEWAY}/local ./"]
-    lines += [
-        f"deb [signed-by={keyring()}] http://{GATEWAY}/mirror/{number} {suite} {' '.join(parts)}"
-        for number, (_, suite, parts) in enumerate(sources)
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def keyring() -> str:
-    """Path of the distribution's archive keys, the same on the host and in a guest."""
-    return f"/usr/share/keyrings/{os_release()['ID']}-archive-keyring.gpg"
-
-
-def _valid_until() -> str:
+def _valid_until(distribution: apt.Distribution) -> str:
     """As the host's own apt does: a frozen mirror serves Release files that are past their date."""
-    return f'Acquire::Check-Valid-Until "{str(apt.valid_until_is_checked()).lower()}";'
+    return f'Acquire::Check-Valid-Until "{str(distribution.checks_validity).lower()}";'
 
 
 def _write(tree: Path, path: str, text: str, mode: int = 0o644) -> None:

@@ -22,8 +22,13 @@ NETNS = os.environ.get("TACKER_CIR_LAB_NETNS", "tcirlab")
 """Name of the lab's network namespace; also of its cgroups, so that two labs never share one."""
 
 CACHE = Path(os.environ.get("TACKER_CIR_LAB_CACHE", "/var/cache/tacker-cir-lab"))
+PROGRAMS = Path(os.environ.get("TACKER_CIR_LAB_PROGRAMS", CACHE / "kubernetes/programs"))
+"""Compiled programs, which alone are worth more than one cache."""
+
 RUN = Path(os.environ.get("TACKER_CIR_LAB_RUN", "/run/tacker-cir-lab"))
 REPOSITORY = Path(__file__).resolve().parents[3]
+STAGE = "tox -e lab -- prepare"
+"""The command that makes everything which a lab needs."""
 
 
 class LabError(Exception):
@@ -34,7 +39,50 @@ def say(message: str) -> None:
     """Print one progress line; stdout stays free for a command's JSON answer."""
     # Whoever read it may have been killed; the cleaning up that is told of goes on.
     with contextlib.suppress(BrokenPipeError):
-        print(f"[lab {time.strftime('%H:%M:%S')}] {message}", file=sys.stderr, flush=True)
+        # In one piece, as threads speak too.
+        line = f"[lab {time.strftime('%H:%M:%S')}] {message}\n"
+        print(line, end="", file=sys.stderr, flush=True)
+
+
+_preparing = False
+
+
+@contextlib.contextmanager
+def preparation() -> Iterator[None]:
+    """Let the block download, build and install: the one stage in which that is done.
+
+    Before it there is nothing of a lab; after it everything is there, so that no run depends on
+    a network or on what somebody does to the host meanwhile.
+
+    :raises LabError: inside the lab's network, which has no way out.
+    """
+    global _preparing, _over
+    if _inside_the_lab():
+        raise LabError(f"inside the lab's network nothing can be downloaded; outside: {STAGE}")
+    _preparing, _over = True, False
+    try:
+        yield
+    finally:
+        _preparing = False
+
+
+def demand_preparation(what: str) -> None:
+    """Refuse to make something outside the stage.
+
+    :raises LabError: naming the stage.
+    """
+    if not _preparing:
+        raise LabError(
+            f"{what}: not there, and made only in the stage of preparation, before a lab is up; "
+            f"run: {STAGE}"
+        )
+
+
+def _inside_the_lab() -> bool:
+    try:
+        return os.path.samefile("/proc/thread-self/ns/net", f"/run/netns/{NETNS}")
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager
@@ -73,7 +121,8 @@ def run(
     )
     command = shlex.join(os.fspath(word) for word in argv)
     try:
-        out, err = process.communicate(stdin)
+        with ended_with_the_others(process, finish):
+            out, err = process.communicate(stdin)
     except BaseException:
         say(f"interrupted; waiting for the end of: {command}")
         if not finish:
@@ -84,6 +133,35 @@ def run(
         tail = (out + err).strip()[-2000:]
         raise LabError(f"exit {process.returncode}: {command}\n{tail}")
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+_commands: set[subprocess.Popen[str]] = set()
+_over = False
+
+
+@contextlib.contextmanager
+def ended_with_the_others(process: subprocess.Popen[str], finish: bool = False) -> Iterator[None]:
+    """Have a command ended by :func:`end_commands` while the block waits for it.
+
+    :param finish: let it come to its end all the same.
+    """
+    if not finish:
+        _commands.add(process)
+        if _over:  # another thread failed before this one was known to it
+            end_commands()
+    try:
+        yield
+    finally:
+        _commands.discard(process)
+
+
+def end_commands() -> None:
+    """End what threads of ours run, or are about to: an interrupt reaches the main thread only."""
+    global _over
+    _over = True
+    for process in list(_commands):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
 
 
 def wait_for(probe: Callable[[], T | None], what: str, seconds: float, every: float = 0.05) -> T:
@@ -117,9 +195,11 @@ def build_once(target: Path, what: str, build: Callable[[Path], object]) -> Path
     for them in two days: no lab lasts that long, so none is in use.
 
     :param build: makes it at the path that it is given.
+    :raises LabError: it is not there, and this is not the stage of preparation.
     """
     with locked(target.parent.with_name(target.parent.name + ".lock")):
         if not target.exists():
+            demand_preparation(what)
             part = target.with_name(target.name + ".part")
             remove(part)
             part.parent.mkdir(parents=True, exist_ok=True)

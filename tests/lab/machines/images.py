@@ -21,9 +21,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tests.lab.machines import apt
-from tests.lab.machines.host import CACHE, build_once, run
+from tests.lab.machines.host import run
+from tests.lab.machines.parts import Part
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+REGISTRY_PROGRAM = "usr/bin/docker-registry"
+"""In the tree of the unpacked package."""
 
 REGISTRY_SETTINGS = """\
 version: 0.1
@@ -99,13 +103,15 @@ def write_random_image(path: Path, tag: str, size: int, seed: int | str = 0) -> 
     return write_image(path, tag, {"/data": Entry(random.Random(seed).randbytes(size))})
 
 
-def write_registry_image(path: Path, tag: str = "registry:latest", cache: Path = CACHE) -> str:
+def write_registry_image(path: Path, daemons: Path, tag: str = "registry:latest") -> str:
     """Write an image that runs as Docker Hub's registry:2 does, from Debian's docker-registry.
 
     A stand-in in one thing: who built it. The program is the same; beside it there are only
     the libraries it is linked with (no shell), and its settings.
+
+    :param daemons: tree with the unpacked package.
     """
-    binary = apt.unpack("docker-registry", cache) / "usr/bin/docker-registry"
+    binary = daemons / REGISTRY_PROGRAM
     files = {
         "/bin/registry": Entry(binary, 0o755),
         "/etc/docker/registry/config.yml": Entry(REGISTRY_SETTINGS.encode()),
@@ -126,13 +132,16 @@ def write_registry_image(path: Path, tag: str = "registry:latest", cache: Path =
     return write_image(path, tag, files, settings)
 
 
-def registry_image(cache: Path = CACHE) -> Path:
-    """Return the archive of registry:latest, kept in the cache."""
+def part(cache: Path, daemons: Part) -> Part:
+    """The archive of registry:latest."""
     name = f"registry-{apt.fingerprint(Path(__file__).read_bytes())}.tar"
-    return build_once(
-        cache / "images" / name,
+    return Part(
         "registry:latest, an image of Debian's docker-registry",
-        lambda path: write_registry_image(path, cache=cache),
+        cache / "images" / name,
+        lambda path: write_registry_image(path, daemons.target),
+        25,
+        0.1,
+        (daemons,),
     )
 
 

@@ -7,15 +7,15 @@ later `down` cleans up after one that was killed.
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab.machines import apt, base, cgroups, leftovers, limits, network, packages, services
+from tests.lab.machines import cgroups, leftovers, limits, network, packages, services
 from tests.lab.machines.host import CACHE, NETNS, RUN, LabError, locked, remove, step
 from tests.lab.machines.machine import Machine
+from tests.lab.machines.parts import Prepared
 
 
 class MachineLab:
@@ -31,17 +31,18 @@ class MachineLab:
         self.dir = Path(run)
         self.netns = netns
 
-    def up(self, proxy_password: str | None = None) -> None:
-        """Bring the lab up: packages of the host, base tree, network, services.
+    def up(self, prepared: Prepared, proxy_password: str | None = None) -> None:
+        """Bring the lab up: network and services.
 
         A lab that stands already is completed, its machines stay.
 
+        :param prepared: what it is made of.
         :param proxy_password: for user proxyuser of the lab's HTTP proxy; default: a random one.
         """
         with locked(self._lock), step("machine lab up"):
-            stood = self._facts_file.exists()
+            stood = self._record.exists()
             try:
-                self._up(proxy_password)
+                self._up(prepared, proxy_password)
             except BaseException:
                 if not stood:
                     self._down()
@@ -73,7 +74,7 @@ class MachineLab:
         """
         machine = self._machine(name)
         with locked(self._lock, shared=True):
-            machine.create(Path(self._facts()["base"]), address, image, ssh_host_key)
+            machine.create(self.prepared.base, address, image, ssh_host_key)
 
     def delete(self, name: str) -> None:
         """Destroy a machine at once, with all it has written; an absent one is no error."""
@@ -108,7 +109,7 @@ class MachineLab:
     def serve(self, name: str, directory: Path) -> None:
         """Let machines of the running lab fetch a directory from http://198.51.100.1/NAME."""
         with locked(self._lock, shared=True):
-            self._facts()
+            _ = self.prepared
             services.serve(self.dir, name, directory)
 
     def apt_log(self) -> list[str]:
@@ -122,7 +123,7 @@ class MachineLab:
     @property
     def docker_ce_key(self) -> Path:
         """File with the armored public key of the repository http://198.51.100.1/docker-ce."""
-        return Path(self._facts()["repositories"]) / packages.KEY
+        return self.prepared.repositories / packages.KEY
 
     @property
     def proxy_url(self) -> str:
@@ -139,19 +140,15 @@ class MachineLab:
         return self.cache / "machines" / self.netns
 
     @property
-    def _facts_file(self) -> Path:
-        return self.dir / "lab.json"
+    def _record(self) -> Path:
+        return self.dir / "prepared.json"
 
-    def _up(self, proxy_password: str | None) -> None:
-        apt.ensure(base.HOST_PACKAGES)
+    def _up(self, prepared: Prepared, proxy_password: str | None) -> None:
         self.dir.mkdir(parents=True, exist_ok=True)
-        tree = base.ensure(self.cache)
-        repositories = packages.ensure(self.cache, tree)
         limits.lift(self.cache, self.netns)
         network.up(self.netns)
-        services.start(self.cache, self.dir, self.netns, repositories, proxy_password)
-        facts = {"base": str(tree), "repositories": str(repositories)}
-        self._facts_file.write_text(json.dumps(facts))
+        services.start(self.cache, self.dir, self.netns, prepared, proxy_password)
+        prepared.write(self._record)
 
     def _down(self) -> None:
         cgroups.kill(self.netns)
@@ -161,9 +158,14 @@ class MachineLab:
         remove(self.dir)
         limits.restore(self.cache, self.netns)
 
-    def _facts(self) -> dict[str, str]:
+    @property
+    def prepared(self) -> Prepared:
+        """What the running lab is made of.
+
+        :raises LabError: no lab is up.
+        """
         try:
-            return json.loads(self._facts_file.read_text())
+            return Prepared.read(self._record)
         except FileNotFoundError:
             raise LabError(f"no lab is up in {self.dir}") from None
 

@@ -14,7 +14,7 @@ import json
 import tarfile
 from pathlib import Path
 
-from tests.lab.machines import images, network
+from tests.lab.machines import network
 from tests.lab.machines.guests import MIRROR
 from tests.lab.machines.host import LabError, say
 
@@ -36,10 +36,9 @@ def settings(cache: Path) -> str:
     )
 
 
-def fill(cache: Path, netns: str) -> None:
+def fill(registry_image: Path, netns: str) -> None:
     """Push the registry image to the running mirror, unless it has it."""
-    archive = images.registry_image(cache)
-    push(archive, IMAGE, netns)
+    push(registry_image, IMAGE, netns)
 
 
 def push(archive: Path, reference: str, netns: str, registry: str = MIRROR) -> None:

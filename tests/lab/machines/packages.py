@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lab's two package repositories, built once into the cache.
 
-local       a flat repository with Docker, containerd, runc and what they need, as the host's
-            distribution has them
+local       a flat repository with what machines need of the host's distribution: container
+            runtimes, the load balancer, and what the packages of Kubernetes depend on
 docker-ce   a stand-in for Docker's own repository, which a lab without the internet does not
             reach: the same layout and package names, signed with a key of its own, but the
             contents are the distribution's packages, repacked
@@ -15,9 +15,24 @@ import tempfile
 from pathlib import Path
 
 from tests.lab.machines import apt, guests, repositories
-from tests.lab.machines.host import build_once, os_release, run
+from tests.lab.machines.host import os_release, run
+from tests.lab.machines.parts import Part
 
-PACKAGES = ["docker.io", "containerd", "runc"]
+# All that machines install: the runtimes, what Kubernetes' own packages depend on, and for
+# clusters with several masters the load balancer and its virtual address.
+PACKAGES = [
+    "docker.io",
+    "containerd",
+    "runc",
+    "conntrack",
+    "ebtables",
+    "ethtool",
+    "socat",
+    "containernetworking-plugins",
+    "haproxy",
+    "keepalived",
+]
+NEWER = ["containerd", "docker.io", "docker-cli"]
 KEY = "docker-ce/gpg"
 """The public key of the docker-ce repository below the built tree: armored, as Docker's is."""
 
@@ -25,20 +40,40 @@ KEY = "docker-ce/gpg"
 RENAMED = {"docker.io", "docker-cli", "containerd", "runc"}
 
 
-def ensure(cache: Path, base: Path) -> Path:
-    """Return the directory with both repositories, for machines over the given base tree."""
+def part(cache: Path, distribution: apt.Distribution, base: Part) -> Part:
+    """Both repositories, for machines over the given base tree."""
     recipe = [Path(module).read_bytes() for module in (__file__, repositories.__file__)]
-    name = apt.fingerprint(recipe, base.name, _codenames())
+    name = apt.fingerprint(recipe, base.target.name, _codenames())
 
     def build(tree: Path) -> None:
         local = tree / "local"
-        debs = apt.download(PACKAGES, base / "var/lib/dpkg/status", local)
-        repositories.write_packages(local, ".", local / "Packages")
-        repositories.write_release(local, {})
+        debs = distribution.download(PACKAGES, base.target / "var/lib/dpkg/status", local)
+        _index(local)
         _repack(debs, tree / "docker-ce/pool")
         _index_signed(tree / "docker-ce")
 
-    return build_once(cache / "packages" / name, "package repositories for the machines", build)
+    target = cache / "packages" / name
+    return Part("package repositories of the machines", target, build, 430, 0.5, (base,))
+
+
+def newer_part(cache: Path, distribution: apt.Distribution, suite: str) -> Part:
+    """A flat repository with the container runtimes of a newer suite of the distribution."""
+    name = apt.fingerprint(Path(__file__).read_bytes(), distribution.sources, suite)
+
+    def build(tree: Path) -> None:
+        there = distribution.newer(suite)
+        there.refresh()
+        tree.mkdir()
+        there.fetch(tree, NEWER)
+        _index(tree)
+
+    what = f"container runtimes of {suite}"
+    return Part(what, cache / "newer" / suite / name, build, 130, 0.4)
+
+
+def _index(directory: Path) -> None:
+    repositories.write_packages(directory, ".", directory / "Packages")
+    repositories.write_release(directory, {})
 
 
 def _repack(debs: list[Path], pool: Path) -> None:

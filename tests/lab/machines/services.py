@@ -17,10 +17,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab.machines import apt, cgroups, mirror, network
+from tests.lab.machines import apt, cgroups, images, mirror, network
 from tests.lab.machines.base import GATEWAY
 from tests.lab.machines.guests import MIRROR
 from tests.lab.machines.host import REPOSITORY, LabError, run, wait_for
+from tests.lab.machines.parts import Part, Prepared
 
 START_SECONDS = 20
 SERVED = "served"
@@ -43,18 +44,32 @@ DisableViaHeader Yes
 """
 
 
+def part(cache: Path, distribution: apt.Distribution) -> Part:
+    """The daemons' programs, unpacked: they need the C library only."""
+    names = ["docker-registry", "tinyproxy-bin"]
+    name = apt.fingerprint(names, distribution.sources)
+    return Part(
+        "registry mirror and proxy",
+        cache / "daemons" / name,
+        lambda tree: distribution.unpack(tree, names),
+        40,
+        0.1,
+    )
+
+
 def start(
-    cache: Path, run_dir: Path, netns: str, repositories: Path, proxy_password: str | None
+    cache: Path, run_dir: Path, netns: str, prepared: Prepared, proxy_password: str | None
 ) -> None:
     """Start those services that do not run yet with these settings, and wait for them to listen.
 
+    :param cache: where the registry mirror keeps its contents.
     :param proxy_password: None keeps that of a proxy that runs, or makes a random one.
     """
-    for repository in repositories.iterdir():
+    for repository in prepared.repositories.iterdir():
         serve(run_dir, repository.name, repository)
-    _start_package_server(cache, run_dir, netns)
-    _start_mirror(cache, run_dir, netns)
-    _start_proxy(cache, run_dir, netns, proxy_password)
+    _start_package_server(run_dir, netns)
+    _start_mirror(cache, run_dir, netns, prepared)
+    _start_proxy(run_dir, netns, prepared.daemons, proxy_password)
 
 
 def proxy_url(run_dir: Path) -> str:
@@ -73,33 +88,29 @@ def serve(run_dir: Path, name: str, directory: Path) -> None:
     part.rename(link)
 
 
-def _start_package_server(cache: Path, run_dir: Path, netns: str) -> None:
-    settings = json.dumps(
-        {
-            "netns": netns,
-            "address": GATEWAY,
-            "port": 80,
-            "top": str(run_dir / SERVED),
-            "cache": str(cache / "mirror"),
-            "sources": [uri for uri, _, _ in apt.distribution_sources()],
-        }
-    )
+def _start_package_server(run_dir: Path, netns: str) -> None:
+    settings = json.dumps({"address": GATEWAY, "port": 80, "top": str(run_dir / SERVED)})
     path = run_dir / "apt.conf"
-    argv = [sys.executable, "-m", "tests.lab.machines.packages_server", str(path)]
+    argv = [
+        *network.inside(netns),
+        sys.executable,
+        "-m",
+        "tests.lab.machines.packages_server",
+        str(path),
+    ]
     _start(run_dir, netns, "apt", argv, 80, settings)
 
 
-def _start_mirror(cache: Path, run_dir: Path, netns: str) -> None:
-    binary = apt.unpack("docker-registry", cache) / "usr/bin/docker-registry"
+def _start_mirror(cache: Path, run_dir: Path, netns: str, prepared: Prepared) -> None:
+    binary = prepared.daemons / images.REGISTRY_PROGRAM
     path = run_dir / "mirror.conf"
     argv = [*network.inside(netns), str(binary), "serve", str(path)]
     port = int(MIRROR.rpartition(":")[2])
     _start(run_dir, netns, "mirror", argv, port, mirror.settings(cache))
-    mirror.fill(cache, netns)
+    mirror.fill(prepared.registry_image, netns)
 
 
-def _start_proxy(cache: Path, run_dir: Path, netns: str, password: str | None) -> None:
-    tree = apt.unpack("tinyproxy-bin", cache)
+def _start_proxy(run_dir: Path, netns: str, tree: Path, password: str | None) -> None:
     kept = run_dir / "proxy.password"
     if password is None:
         password = kept.read_text() if kept.exists() else secrets.token_hex(12)

@@ -116,6 +116,16 @@ def test_the_network_leads_nowhere_but_to_the_lab(lab, machine):
     assert lab.apt_log()[-1].endswith(f"{ADDRESS} GET /docker-ce/gpg HTTP/1.1 200")
 
 
+def test_nothing_is_prepared_inside_the_labs_network(tmp_path):
+    """These tests run inside it, as all that is started here does."""
+    command = [sys.executable, "-m", "tests.lab", "prepare"]
+    env = {**os.environ, "TACKER_CIR_LAB_CACHE": str(tmp_path)}
+    said = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True)
+    assert said.returncode == 1
+    assert "tox -e lab -- prepare" in said.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("name", "address", "image", "word"),
     [
@@ -131,12 +141,14 @@ def test_a_machine_that_cannot_be_is_refused_and_leaves_nothing(lab, name, addre
     assert not [known for known in lab.machines() if known.startswith("own-x")]
 
 
-def test_down_cleans_up_after_a_killed_up(tmp_path):
+def test_down_cleans_up_after_a_killed_up(lab, tmp_path):
     netns = "tcirkill"
     command = [sys.executable, "-m", "tests.lab.machines", "--run", str(tmp_path / "run")]
     env = {**os.environ, "TACKER_CIR_LAB_NETNS": netns}
     other = MachineLab(run=tmp_path / "run", netns=netns)
-    up = subprocess.Popen([*command, "up"], cwd=REPOSITORY, env=env)
+    lab.prepared.write(tmp_path / "prepared.json")
+    up = [*command, "up", "--prepared", str(tmp_path / "prepared.json")]
+    up = subprocess.Popen(up, cwd=REPOSITORY, env=env)
     wait_for(lambda: any("process" in left for left in other.leftovers()), "a service", 60)
     up.send_signal(signal.SIGKILL)
     up.wait()
