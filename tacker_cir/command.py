@@ -51,10 +51,13 @@ class Command:
 
     :param argv: program and arguments, each a word of its own; quoted when sent
     :param step: what the command is for, as the user will read it in the log and in errors
+    :param confidential: whether its standard output may hold a secret that nobody knows yet: no
+        error shows it
     """
 
     argv: tuple[str, ...]
     step: str
+    confidential: bool = False
 
     def __post_init__(self) -> None:
         for word in self.argv:
@@ -62,9 +65,9 @@ class Command:
                 raise TypeError(f"a command word must be a str, not {type(word).__name__}")
 
     @classmethod
-    def script(cls, step: str, text: str, *args: str) -> Command:
+    def script(cls, step: str, text: str, *args: str, confidential: bool = False) -> Command:
         """Return a command that runs a POSIX shell script; the arguments are its $1, $2, ..."""
-        return cls(("sh", "-c", text, "sh", *args), step)
+        return cls(("sh", "-c", text, "sh", *args), step, confidential)
 
     def line(self) -> str:
         """Return the command as one line for a remote shell."""

@@ -175,8 +175,9 @@ def gather(
     wants += [f"tree:{t}" for t in trees]
     wants += [f"image:{i}" for i in images]
     wants += [f"container:{c}" for c in containers]
-    result = connection.run(Command.script("read the machine's state", _SCRIPT, *wants))
-    return parse(result.stdout)
+    # The contents of files are among it, logins too.
+    command = Command.script("read the machine's state", _SCRIPT, *wants, confidential=True)
+    return parse(connection.run(command).stdout)
 
 
 def parse(text: str) -> Facts:

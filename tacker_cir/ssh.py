@@ -44,6 +44,16 @@ ENDED_BY_SIGNAL = -1
 # What coreutils' timeout(1) leaves: 124 after SIGTERM; after SIGKILL 128+9, or its own death.
 _ENDED_BY_TIMEOUT = (124, 137, ENDED_BY_SIGNAL)
 
+#: What is kept of what a machine says before the command begins: enough to tell why it does not.
+KEEP_NOISE = 4096
+#: Characters of each stream that an error shows.
+SHOWN = 1500
+
+# A login shell's profile, or sudo's PAM, may print something by itself: what comes before this line
+# is not the command's. The line is no part of the command line, which they may print as well.
+_BEGINS = b"tacker-cir begins\n"
+_BEGIN = r"printf 'tacker-cir %s\n' begins; printf 'tacker-cir %s\n' begins >&2; " 'exec "$@"'
+
 _ENVIRONMENT = ("LC_ALL=C", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1")
 
 
@@ -51,21 +61,23 @@ _ENVIRONMENT = ("LC_ALL=C", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPE
 class Result:
     """What a command left behind.
 
-    :param stdout: its first 4 MiB as it came: data for the caller, never for a log or an error
-        (masking would spoil it: with the password "ubuntu", so would /home/ubuntu)
+    :param stdout: its first 4 MiB as it came: data for the caller, not for a log (masking would
+        spoil it: with the password "ubuntu", so would /home/ubuntu)
     :param stderr: its last 64 KiB with secrets masked: text for the user
+    :param begun: False where the machine did something else than to run the command; the streams
+        are what it said instead
     """
 
     exit_status: int
     stdout: str
     stderr: str
+    begun: bool = True
 
 
 @dataclass
 class _Identity:
-    """Who the login user is on the machine and how it becomes root."""
+    """Where the login user is at home on the machine and how it becomes root."""
 
-    uid: int
     home: str
     sudo: tuple[str, ...] = ()
     sudo_password: bool = False
@@ -91,6 +103,32 @@ class _Head(_Tail):
 
     def add(self, data: bytes) -> None:
         self._data += data[: self._limit - len(self._data)]
+
+
+class _Stream:
+    """What a command writes to one stream, without what was written before it began.
+
+    :param sink: keeps it
+    """
+
+    def __init__(self, sink: _Tail):
+        self._sink, self._before = sink, bytearray()
+        self.begun = False
+
+    def add(self, data: bytes) -> None:
+        if self.begun:
+            self._sink.add(data)
+            return
+        self._before += data
+        noise, begin, rest = self._before.partition(_BEGINS)
+        self._before = noise[-KEEP_NOISE:]
+        if begin:
+            self.begun = True
+            self._sink.add(bytes(rest))
+
+    def text(self) -> str:
+        """Return what the command wrote; what came instead where it did not begin."""
+        return self._sink.text() if self.begun else self._before.decode("utf-8", "replace")
 
 
 @dataclass
@@ -131,14 +169,14 @@ class Connection:
         :param ok: exit statuses that mean success; None accepts every one
         :param root: run as root (through sudo where the login user is another)
         :param remedy: what the user reads if it fails
-        :raises CommandFailed: another exit status
+        :raises CommandFailed: another exit status, or the machine does not run it at all
         :raises CommandTimeout: not done in time
         :raises ConnectionLost: the connection broke
         """
         seconds = max(1, math.ceil(self.command_timeout if timeout is None else timeout))
         prefix = b""
-        wire = ["env", *_ENVIRONMENT, "timeout", "-k", str(KILL_AFTER), str(seconds)]
-        wire += command.argv
+        wire = ["env", *_ENVIRONMENT, "sh", "-c", _BEGIN, "sh"]
+        wire += ["timeout", "-k", str(KILL_AFTER), str(seconds), *command.argv]
         if root:
             identity = self.identity()
             wire = [*identity.sudo, *wire]
@@ -154,6 +192,8 @@ class Connection:
                 raise exc.CommandTimeout(
                     self.node, command.step, f"not done after {seconds} seconds", remedy
                 )
+            if not result.begun:
+                raise self._not_begun(command, result)
             if ok is not None and result.exit_status not in ok:
                 raise self._failed(command, result, remedy)
         return result
@@ -205,19 +245,18 @@ class Connection:
             'id -u; printf "%s\\n" "$HOME"; sudo -n true >/dev/null 2>&1; echo $?',
         )
         lines = self.run(probe, root=False).stdout.splitlines()
-        if len(lines) < 3:
+        if len(lines) != 3 or not lines[0].isdecimal():
             raise exc.HostError(
                 self.node,
                 probe.step,
                 "the login shell printed something else than what was asked for",
-                "let the login user have a POSIX shell that prints nothing by itself",
+                "let the login user have a POSIX shell",
             )
-        # A profile may print before: what was asked for comes last.
-        uid, home, sudo_status = lines[-3:]
+        uid, home, sudo_status = lines
         if uid == "0":
-            return _Identity(0, home)
+            return _Identity(home)
         if sudo_status == "0":
-            return _Identity(int(uid), home, ("sudo", "-n", "--"))
+            return _Identity(home, ("sudo", "-n", "--"))
         if self.credentials.password is None or sudo_status == "127":
             raise exc.HostError(
                 self.node,
@@ -227,7 +266,7 @@ class Connection:
                 "or log in as root",
             )
         # -k makes sudo ask every time, so that exactly one line of stdin is always consumed.
-        identity = _Identity(int(uid), home, ("sudo", "-k", "-S", "-p", "", "--"), True)
+        identity = _Identity(home, ("sudo", "-k", "-S", "-p", "", "--"), True)
         self._identity = identity
         try:
             self.run(Command(("true",), probe.step))
@@ -242,20 +281,39 @@ class Connection:
         return identity
 
     def _failed(self, command: Command, result: Result, remedy: str) -> exc.CommandFailed:
-        tail = " | ".join(line.strip() for line in result.stderr.splitlines() if line.strip())
         cause = f"exit status {result.exit_status}"
         if result.exit_status == ENDED_BY_SIGNAL:
             cause = "a signal ended the command (was the machine out of memory?)"
-        if tail:
-            cause += f": {tail[-1500:]}"
+        said = self._said(result, shows_stdout=not command.confidential)
         return exc.CommandFailed(
             self.node,
             command.step,
-            cause,
+            f"{cause}: {said}" if said else cause,
             remedy,
             exit_status=result.exit_status,
             stderr=result.stderr,
         )
+
+    def _not_begun(self, command: Command, result: Result) -> exc.CommandFailed:
+        said = self._said(result, shows_stdout=True) or "nothing"
+        return exc.CommandFailed(
+            self.node,
+            command.step,
+            f"the machine ran no command for user {self.credentials.username}; it ended with exit "
+            f"status {result.exit_status} and said: {said}",
+            "log in as a user with a POSIX shell who may become root: the image of a cloud often "
+            "names its user",
+            exit_status=result.exit_status,
+            stderr=result.stderr,
+        )
+
+    def _said(self, result: Result, *, shows_stdout: bool) -> str:
+        """Return the end of both streams: programs tell their reasons on either."""
+        told = [_last(result.stderr)]
+        if shows_stdout:
+            stdout = _last(self._clean(result.stdout))
+            told.append(f"standard output: {stdout}" if stdout and told[0] else stdout)
+        return "; ".join(filter(None, told))
 
     def _execute(
         self,
@@ -288,7 +346,7 @@ class Connection:
         stdin: bytes | BinaryIO,
         size: int | None,
     ) -> Result:
-        stdout, stderr = _Head(KEEP_STDOUT), _Tail(KEEP_STDERR)
+        stdout, stderr = _Stream(_Head(KEEP_STDOUT)), _Stream(_Tail(KEEP_STDERR))
         ends = []
         for receive, sink in ((channel.recv, stdout), (channel.recv_stderr, stderr)):
             ends.append(threading.Event())
@@ -306,7 +364,9 @@ class Connection:
             # tell: only a living connection opens another channel.
             self.transport.open_session(timeout=GRACE).close()
         # The value that paramiko has where it got none is ENDED_BY_SIGNAL.
-        return Result(channel.exit_status, stdout.text(), self._clean(stderr.text()))
+        return Result(
+            channel.exit_status, stdout.text(), self._clean(stderr.text()), begun=stdout.begun
+        )
 
     def _send(
         self,
@@ -361,13 +421,19 @@ class Connection:
         )
 
 
-def _drain(receive: Callable[[int], bytes], sink: _Tail, end: threading.Event) -> None:
+def _drain(receive: Callable[[int], bytes], sink: _Stream, end: threading.Event) -> None:
     """Read a stream to its end, so that the remote process never blocks on a full pipe."""
     try:
         while data := receive(BLOCK):
             sink.add(data)
     finally:
         end.set()
+
+
+def _last(text: str) -> str:
+    """Return the last characters of a text, its lines in one."""
+    lines = (line.strip() for line in text[-2 * SHOWN :].splitlines())
+    return " | ".join(filter(None, lines))[-SHOWN:]
 
 
 def _progress(sent: int, size: int | None, elapsed: float) -> str:

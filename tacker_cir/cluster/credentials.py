@@ -83,7 +83,9 @@ def ca_hash(pem: str) -> str:
 def join_token(connection: Connection) -> Iterator[Secret]:
     """Make a bootstrap token on a master, and remove it in the end."""
     create = Command(
-        ("kubeadm", "token", "create", "--ttl", _JOIN_TOKEN_LIFE), "make a token for new nodes"
+        ("kubeadm", "token", "create", "--ttl", _JOIN_TOKEN_LIFE),
+        "make a token for new nodes",
+        confidential=True,
     )
     token = Secret(connection.run(create).stdout.split()[-1])
     try:

@@ -111,6 +111,7 @@ class Kubectl:
         *,
         stdin: bytes = b"",
         partial: bool = False,
+        confidential: bool = False,
         working_time: float = 0,
         retry_for: float | None = None,
         remedy: str = _REMEDY,
@@ -119,14 +120,17 @@ class Kubectl:
 
         :param words: what follows ``kubectl``: something that may be repeated, and no secret
         :param partial: whatever is printed is a success, even with an exit status that is not 0
+        :param confidential: what is printed may hold a secret
         :param working_time: seconds that the command may wait for something itself
         :param retry_for: seconds instead of this object's timeout
         :raises CommandFailed: kubectl failed for another reason, or still did after that time
         """
         argv = ("kubectl", "--kubeconfig", ADMIN_CONF, f"--request-timeout={REQUEST_TIMEOUT}s")
-        command = Command((*argv, *words), step)
+        line = (*argv, *words)
         if partial:
-            command = Command.script(step, _PARTIAL, *command.argv)
+            command = Command.script(step, _PARTIAL, *line, confidential=confidential)
+        else:
+            command = Command(line, step, confidential)
         limit = self._connection.command_timeout + working_time
 
         def attempt() -> Result:
@@ -149,7 +153,8 @@ class Kubectl:
     def get(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         """Return an object, None if there is no such."""
         words = ["get", kind, name, "--ignore-not-found", "--output=json", *_in(namespace)]
-        text = self.call(words, f"read {kind} {name}").stdout
+        confidential = kind == "secret"
+        text = self.call(words, f"read {kind} {name}", confidential=confidential).stdout
         return json.loads(text) if text.strip() else None
 
     def objects(self, kind: str, *options: str) -> list[dict[str, Any]]:

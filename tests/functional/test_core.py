@@ -112,8 +112,24 @@ def test_the_exit_status_decides(connection):
         run(connection, "echo good; echo bad >&2; exit 4", remedy="mend it")
     assert (caught.value.exit_status, caught.value.stderr) == (4, "bad\n")
     assert str(caught.value) == (
-        f"node CP1 ({ADDRESS}), step 'test': exit status 4: bad. To do: mend it"
+        f"node CP1 ({ADDRESS}), step 'test': exit status 4: bad; standard output: good. "
+        "To do: mend it"
     )
+
+
+def test_the_reason_is_shown_whichever_stream_it_is_on(connection):
+    with pytest.raises(exc.CommandFailed, match="exit status 1: E: broken; standard output: .*why"):
+        run(connection, "seq 100000; echo why; echo E: broken >&2; exit 1")
+    with pytest.raises(exc.CommandFailed, match="exit status 1: why. To do") as caught:
+        run(connection, "echo why; exit 1")
+    assert len(str(caught.value)) < 4000
+
+
+def test_what_may_hold_a_secret_is_not_shown(connection):
+    command = Command.script("test", "echo MARK; echo why >&2; exit 1", confidential=True)
+    with pytest.raises(exc.CommandFailed, match="exit status 1: why. To do") as caught:
+        connection.run(command, root=False)
+    assert "MARK" not in str(caught.value)
 
 
 def test_a_command_that_reads_nothing_is_judged_by_its_status(connection):

@@ -86,7 +86,7 @@ def test_no_secret_in_logs_errors_and_command_lines(sshd, everything_logged):
             read = Command.script("feed secrets", "cat >/dev/null; sleep 0.3")
             connection.run(read, stdin=PROXY_URL.encode(), root=False)
             # A program that shows what it was told, as apt does with a proxy that refuses.
-            blab = Command.script("configure the proxy", "cat >&2; exit 1")
+            blab = Command.script("configure the proxy", "tee /dev/stderr; exit 1")
             for told in (PROXY_URL, PASSWORD, sshd.user_key):
                 with pytest.raises(exc.CommandFailed) as failed:
                     connection.run(blab, stdin=told.encode(), root=False)
