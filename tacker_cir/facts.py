@@ -13,14 +13,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tacker_cir.command import Command
+from tacker_cir.exceptions import HostError
 from tacker_cir.ssh import Connection
 
 # Each line: kind, tab, values. A missing program or file gives no line, never a failure.
 _SCRIPT = r"""
 tab=$(printf '\t')
 file_fact() {
-  printf 'file\t%s\t%s\t%s\n' "$1" "$(stat -c '%a %U %G' -- "$1")" "$(sha256sum <"$1")"
+  [ -f "$1" ] || return
+  printf 'file\t%s\t%s\t%s\n' "$1" "$(stat -L -c '%a %U %G' -- "$1")" "$(sha256sum <"$1")"
 }
+# What a write that was killed left.
+unfinished_fact() { file_fact "${1%/*}/.${1##*/}.tacker-cir-new"; }
 sed 's/^/os\t/' /etc/os-release
 printf 'arch\t%s\n' "$(dpkg --print-architecture)"
 printf 'dpkg\t%s\n' "$(dpkg --audit | head -n 1)"
@@ -45,10 +49,11 @@ for want; do
       dpkg-query -W -f 'package\t${Package}\t${Version}\t${db:Status-Status}\n' "$value" \
         2>/dev/null ;;
     file:*)
-      if [ -f "$value" ]; then file_fact "$value"; fi ;;
+      file_fact "$value"
+      unfinished_fact "$value" ;;
     content:*)
-      if [ -f "$value" ]; then
-        file_fact "$value"
+      unfinished_fact "$value"
+      if file_fact "$value"; then
         printf 'content\t%s\t%s\n' "$value" "$(base64 -w 0 <"$value")"
       fi ;;
     tree:*)
@@ -61,7 +66,7 @@ for want; do
         "$(docker container inspect --format '{{json .}}' "$value" 2>/dev/null)" ;;
   esac
 done
-exit 0
+printf 'end\n'
 """
 
 
@@ -141,6 +146,7 @@ class Facts:
 
         :param mode: permission bits
         """
+        self.files.pop(unfinished(path), None)
         if content is None:
             self.files.pop(path, None)
             self.contents.pop(path, None)
@@ -177,7 +183,30 @@ def gather(
     wants += [f"container:{c}" for c in containers]
     # The contents of files are among it, logins too.
     command = Command.script("read the machine's state", _SCRIPT, *wants, confidential=True)
-    return parse(connection.run(command).stdout)
+    output = connection.run(command).stdout
+    facts = parse(output)
+    if not output.endswith("end\n"):
+        raise _cut(connection, command, "its answer")
+    for path, content in facts.contents.items():
+        if facts.files[path].sha256 != hashlib.sha256(content).hexdigest():
+            raise _cut(connection, command, path)
+    return facts
+
+
+def unfinished(path: str) -> str:
+    """Return the name that a file has on the machine until all of it was written."""
+    directory, _, name = path.rpartition("/")
+    return f"{directory}/.{name}.tacker-cir-new"
+
+
+def _cut(connection: Connection, command: Command, what: str) -> HostError:
+    """Return the error for what must not be taken for whole: a file would lose its rest."""
+    return HostError(
+        connection.node,
+        command.step,
+        f"{what} was not read to its end, or changed meanwhile",
+        "retry the operation; if it fails again, see whether the file can be read on the machine",
+    )
 
 
 def parse(text: str) -> Facts:

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 import paramiko
 
+from tacker_cir import delivery
 from tacker_cir import exceptions as exc
 from tacker_cir import log as logging
 from tacker_cir.command import Command, Redactor, mask_userinfo
@@ -164,8 +165,9 @@ class Connection:
         """Run a command and return its result.
 
         :param timeout: seconds until both the remote process and the wait for it are ended
-        :param stdin: bytes or an open file that is streamed to the command
-        :param size: size of the file in bytes, for progress in the log
+        :param stdin: bytes or an open file that is streamed to the command, which takes it for
+            complete only where it is
+        :param size: size of the file in bytes; None where it can be sought
         :param ok: exit statuses that mean success; None accepts every one
         :param root: run as root (through sudo where the login user is another)
         :param remedy: what the user reads if it fails
@@ -176,12 +178,14 @@ class Connection:
         seconds = max(1, math.ceil(self.command_timeout if timeout is None else timeout))
         prefix = b""
         wire = ["env", *_ENVIRONMENT, "sh", "-c", _BEGIN, "sh"]
-        wire += ["timeout", "-k", str(KILL_AFTER), str(seconds), *command.argv]
+        wire += ["timeout", "-k", str(KILL_AFTER), str(seconds)]
+        wire += delivery.receiver(command.argv, stdin)
         if root:
             identity = self.identity()
             wire = [*identity.sudo, *wire]
             if identity.sudo_password and self.credentials.password is not None:
                 prefix = self.credentials.password.reveal().encode() + b"\n"
+        prefix += delivery.head(stdin, size)
         line = Command(tuple(wire), command.step).line()
         LOG.debug("%s: %s", self.node, command.step)
         self.commands += 1
@@ -384,6 +388,7 @@ class Connection:
                 channel.sendall(stdin)
             else:
                 self._stream(channel, command, stdin, size)
+                channel.sendall(delivery.tail(stdin))
             channel.shutdown_write()
         except OSError:
             if not channel.status_event.wait(GRACE):

@@ -180,7 +180,7 @@ def prepare(host: Host, site: Site) -> str:
     # First of all: sudo looks the machine's new name up at each command, and a name that is not
     # there costs it seconds.
     names = hosts_files(str(node), host.facts, site.registries, site.host_lines)
-    host_runtime.write(connection, host.facts, names)
+    ensure_files(connection, host.facts, names)
     with host.timed("packages"):
         files = install.desired_files(
             host.facts, params.install_script or "", site.packages, params.proxy

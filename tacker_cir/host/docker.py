@@ -66,7 +66,7 @@ def ensure_docker(
         )
     if restart:
         # Containers with --restart=always come back with the daemon.
-        DOCKER.restart(connection)
+        DOCKER.restart(connection, facts)
     if missing or restart or not facts.docker_started:
         DOCKER.enable(connection)
     elif facts.docker_serving:

@@ -4,29 +4,91 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tacker_cir import log as logging
 from tacker_cir.command import Command
-from tacker_cir.facts import Facts
+from tacker_cir.exceptions import HostError
+from tacker_cir.facts import Facts, unfinished
 from tacker_cir.ssh import Connection
 
 LOG = logging.getLogger(__name__)
 
-# mktemp makes the file 0600, so owner and mode are right before the content is there; the rename
-# is atomic, so nobody ever reads half a file.
+_ANYTHING = "*"
+_NOTHING = "-"
+
+# Its input is one line a file (mode, size, hash, hash of what is replaced, path), an empty line,
+# and the contents. The whole of it is there before this begins (tacker_cir.delivery); what is on
+# the disk is compared once more, and the first file is renamed when all are there. A rename is
+# atomic, so nobody ever reads half a file; owner and mode are right before the content is there.
+# What a kill leaves, facts tell of: the next run makes these files anew. The lock is for a run
+# whose connection broke and that is still at work; no other user can take it.
 _WRITE = r"""
-set -eu
+set -efu
+umask 077
+exec 9>/run/tacker-cir-files
+flock -w 60 9 || { echo "an earlier write of files is still at work" >&2; exit 75; }
 umask 022
-mkdir -p -- "$(dirname -- "$1")"
-new=$(mktemp -- "$1.XXXXXXXX")
-trap 'rm -f -- "$new"' EXIT
-chown root:root -- "$new"
-chmod "$2" -- "$new"
-cat >"$new"
-sync -- "$new"
-mv -f -- "$new" "$1"
+newline='
+'
+IFS=$newline
+staged= directories=
+trap 'rm -f -- $staged' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 141' PIPE
+trap 'exit 143' TERM
+
+unfinished() { new=${1%/*}/.${1##*/}.tacker-cir-new; }
+
+each() {
+  action=$1
+  shift
+  while [ $# -gt 0 ]; do
+    "$action" "$1" "$2" "$3" "$4" "$5"
+    shift 5
+  done
+}
+
+stage() {
+  [ "$1" != - ] || return 0
+  mkdir -p -- "${5%/*}"
+  case ${5%/*} in */tacker-cir) chmod 0700 -- "${5%/*}" ;; esac
+  unfinished "$5"
+  staged=$staged$new$newline
+  install -T -o root -g root -m "$1" -- /dev/null "$new"
+  head -c "$2" <&3 >"$new"
+  [ "$(sha256sum <"$new")" = "$3  -" ] || { echo "$5: what was written is not there" >&2; exit 74; }
+}
+
+check() {
+  case $4 in
+    '*') return ;;
+    -) [ -e "$5" ] || return 0 ;;
+    *) [ "$(sha256sum <"$5")" != "$4  -" ] || return 0 ;;
+  esac
+  echo "$5 was changed by somebody else meanwhile" >&2
+  exit 75
+}
+
+place() {
+  unfinished "$5"
+  if [ "$1" = - ]; then rm -f -- "$5" "$new"; else mv -fT -- "$new" "$5"; fi
+  [ ! -d "${5%/*}" ] || directories=$directories${5%/*}$newline
+}
+
+exec 3<&0
+while IFS=' ' read -r mode size sum was path <&3 && [ -n "$mode" ]; do
+  # What somebody made a link stays one.
+  if [ -L "$path" ] && [ "$mode" != - ]; then path=$(readlink -m -- "$path"); fi
+  set -- "$@" "$mode" "$size" "$sum" "$was" "$path"
+done
+each stage "$@"
+[ -z "$staged" ] || sync -- $staged
+each check "$@"
+each place "$@"
+[ -z "$directories" ] || sync -- $directories
 """
 
 
@@ -37,14 +99,23 @@ class ManagedFile:
     :param path: absolute
     :param content: None for a file that shall not exist
     :param mode: permission bits
+    :param made_from: SHA-256 of the content that this one was made from, "-" where there was no
+        file: another one is not replaced. "*" where it does not matter
     """
 
     path: str
     content: bytes | None
     mode: int = 0o644
+    made_from: str = _ANYTHING
+
+    def __post_init__(self) -> None:
+        if self.path != self.path.strip() or "\n" in self.path:
+            raise ValueError(f"not a path to write to: {self.path!r}")
 
     def is_current(self, facts: Facts) -> bool:
-        """Tell whether the machine has the file as it shall be."""
+        """Tell whether the machine has the file as it shall be, and nothing of an earlier write."""
+        if unfinished(self.path) in facts.files:
+            return False
         fact = facts.files.get(self.path)
         if self.content is None or fact is None:
             return self.content is None and fact is None
@@ -56,22 +127,63 @@ class ManagedFile:
             digest,
         )
 
+    def header(self) -> bytes:
+        """Return the line that the script reads of it."""
+        if self.content is None:
+            return f"- 0 - {self.made_from} {self.path}\n".encode()
+        digest = hashlib.sha256(self.content).hexdigest()
+        values = f"{self.mode:o} {len(self.content)} {digest} {self.made_from}"
+        return f"{values} {self.path}\n".encode()
+
+
+def kept(facts: Facts, path: str, text: str | None, mode: int | None = None) -> ManagedFile:
+    """Return a file of others with a new content, made from the one that the facts have.
+
+    :param mode: None for the one that it has
+    """
+    fact = facts.files.get(path)
+    if mode is None:
+        mode = fact.mode if fact else 0o644
+    content = None if text is None else text.encode()
+    return ManagedFile(path, content, mode, fact.sha256 if fact else _NOTHING)
+
+
+def unusable(node: str, path: str, error: ValueError) -> HostError:
+    """Return the error for a file that somebody else wrote and that cannot be completed."""
+    return HostError(
+        node,
+        f"complete {path}",
+        f"the file {error}",
+        "repair the file on the machine or in the VM's image, or remove it",
+    )
+
 
 def ensure_files(
     connection: Connection, facts: Facts, files: Iterable[ManagedFile]
 ) -> frozenset[str]:
-    """Write or remove what differs; return the paths that changed."""
-    changed = set()
-    for file in files:
-        if file.is_current(facts):
-            continue
-        if file.content is None:
-            connection.run(Command(("rm", "-f", "--", file.path), f"remove {file.path}"))
-        else:
-            command = Command.script(f"write {file.path}", _WRITE, file.path, f"{file.mode:o}")
-            connection.run(command, stdin=file.content)
-        LOG.info(
-            "%s: %s %s", connection.node, "removed" if file.content is None else "wrote", file.path
-        )
-        changed.add(file.path)
-    return frozenset(changed)
+    """Write or remove what differs, in the given order, and bring the facts up to date.
+
+    All of it goes in one command, and no file is touched before all are on the machine.
+
+    :return: the paths that changed
+    :raises HostError: a file cannot be written, or somebody else changed what is to be completed
+    """
+    due = [file for file in files if not file.is_current(facts)]
+    if not due:
+        return frozenset()
+    content = b"".join(file.content or b"" for file in due)
+    stdin = b"".join(file.header() for file in due) + b"\n" + content
+    connection.run(Command.script(_step(due), _WRITE), stdin=stdin)
+    for file in due:
+        facts.note_file(file.path, file.content, file.mode)
+        what = "removed" if file.content is None else "wrote"
+        LOG.info("%s: %s %s", connection.node, what, file.path)
+    return frozenset(file.path for file in due)
+
+
+def _step(due: Sequence[ManagedFile]) -> str:
+    first = due[0]
+    what = f"{'remove' if first.content is None else 'write'} {first.path}"
+    if len(due) == 1:
+        return what
+    return f"{what} and {len(due) - 1} other file{'s' if len(due) > 2 else ''}"

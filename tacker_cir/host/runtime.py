@@ -7,15 +7,13 @@ Which runtime there is and its package are the install script's; the registries 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts
 from tacker_cir.host import docker
 from tacker_cir.host.docker import DOCKER
-from tacker_cir.host.files import ManagedFile, ensure_files
+from tacker_cir.host.files import ensure_files, kept, unusable
 from tacker_cir.host.service import Service
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.render import containerd_config, docker_daemon
@@ -121,12 +119,12 @@ def _ensure_docker(
     restart = DOCKER.needs_restart(facts, files)
     if restart:
         DOCKER.note_restart(connection, facts)
-    changed = write(connection, facts, [kept(facts, DOCKER_DAEMON, daemon), *files])
+    changed = ensure_files(connection, facts, [kept(facts, DOCKER_DAEMON, daemon), *files])
     if DOCKER_DAEMON in changed and facts.docker_started:
         # Before a restart, so that it leaves the containers alone.
         docker.reload(connection)
     if restart:
-        DOCKER.restart(connection)
+        DOCKER.restart(connection, facts)
     elif not facts.docker_started:
         DOCKER.enable(connection)
     elif facts.docker_serving:
@@ -161,45 +159,15 @@ def _ensure_containerd(
         step = f"link the network plugins of {directory}"
         target = containerd_config.CNI_PLUGINS
         connection.run(Command.script(step, _LINK_PLUGINS, directory, target))
-    changed = write(connection, facts, files)
+    changed = ensure_files(connection, facts, files)
     if restart:
-        CONTAINERD.restart(connection)
+        CONTAINERD.restart(connection, facts)
     elif facts.containerd_started:
         return bool(changed)
     else:
         CONTAINERD.enable(connection)
     _wait_for_cri(connection, timeout)
     return True
-
-
-def kept(facts: Facts, path: str, text: str | None, mode: int = 0o644) -> ManagedFile:
-    """Return a file with a new content and the mode that it has.
-
-    :param mode: of a file that is new
-    """
-    fact = facts.files.get(path)
-    content = None if text is None else text.encode()
-    return ManagedFile(path, content, fact.mode if fact else mode)
-
-
-def write(connection: Connection, facts: Facts, files: Iterable[ManagedFile]) -> frozenset[str]:
-    """Bring files to their state, bring the facts up to date, and return the paths that changed."""
-    wanted = tuple(files)
-    changed = ensure_files(connection, facts, wanted)
-    for file in wanted:
-        if file.path in changed:
-            facts.note_file(file.path, file.content, file.mode)
-    return changed
-
-
-def unusable(node: str, path: str, error: ValueError) -> HostError:
-    """Return the error for a file that somebody else wrote and that cannot be completed."""
-    return HostError(
-        node,
-        f"complete {path}",
-        f"the file {error}",
-        "repair the file on the machine or in the VM's image, or remove it",
-    )
 
 
 def _wait_for_cri(connection: Connection, timeout: float) -> None:

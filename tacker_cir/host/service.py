@@ -87,11 +87,12 @@ class Service:
         """Keep in mind that it must be restarted, before its files are written."""
         ensure_files(connection, facts, [ManagedFile(self.restart_pending, b"")])
 
-    def restart(self, connection: Connection) -> None:
+    def restart(self, connection: Connection, facts: Facts) -> None:
         """Restart it and forget that it was needed."""
         unit = f"{self.name}.service"
         command = Command.script(f"restart {unit}", _RESTART, unit, self.restart_pending)
         connection.run(command, remedy=self.remedy)
+        facts.note_file(self.restart_pending, None, 0)
 
     def enable(self, connection: Connection) -> None:
         """Start it, now and at each boot."""

@@ -12,8 +12,8 @@ from tacker_cir.command import Command
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts
 from tacker_cir.host import docker
-from tacker_cir.host.files import ManagedFile
-from tacker_cir.host.runtime import DOCKER_DAEMON, write
+from tacker_cir.host.files import ManagedFile, ensure_files
+from tacker_cir.host.runtime import DOCKER_DAEMON
 from tacker_cir.host.service import Service
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry import node_files
@@ -70,7 +70,7 @@ def ensure_access(
         changes += _reload_docker(connection, facts, wanted, daemon_changed, service_timeout)
     changes += _restart_kubelet(connection, facts)
     # Last: what is gone is forgotten once it is gone everywhere.
-    write(connection, facts, [_state(wanted.after)])
+    ensure_files(connection, facts, [_state(wanted.after)])
     _remove_empty(connection, wanted)
     LOG.info(
         "%s: access to %d registries: %s",
@@ -87,11 +87,10 @@ def _write(connection: Connection, facts: Facts, wanted: Plan) -> list[str]:
     kubelet_runs = facts.kubelet_active and _KUBELET_CONFIG in facts.files
     if kubelet_runs and any(file.path == KUBELET_LOGINS for file in due):
         KUBELET.note_restart(connection, facts)
-        facts.note_file(KUBELET.restart_pending, b"", 0o644)
     if due:
         # Before and after: a cut leaves nothing that nobody knows to be ours.
-        write(connection, facts, [_state(wanted.before | wanted.after)])
-    changed = write(connection, facts, due)
+        ensure_files(connection, facts, [_state(wanted.before | wanted.after)])
+    changed = ensure_files(connection, facts, due)
     return sorted(changed)
 
 
@@ -157,8 +156,7 @@ def _restart_kubelet(connection: Connection, facts: Facts) -> list[str]:
     """
     if KUBELET.restart_pending not in facts.files:
         return []
-    KUBELET.restart(connection)
-    facts.note_file(KUBELET.restart_pending, None, 0)
+    KUBELET.restart(connection, facts)
     return ["kubelet restarted"]
 
 

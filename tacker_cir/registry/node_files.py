@@ -14,8 +14,8 @@ from typing import TypeVar
 
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts
-from tacker_cir.host.files import ManagedFile
-from tacker_cir.host.runtime import CONTAINERD_CERTS_D, DOCKER_DAEMON, kept, unusable
+from tacker_cir.host.files import ManagedFile, kept, unusable
+from tacker_cir.host.runtime import CONTAINERD_CERTS_D, DOCKER_DAEMON
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry import certs_d
 from tacker_cir.render import docker_auth, docker_daemon, hosts
@@ -233,9 +233,8 @@ def _check_hosts(node: str, facts: Facts, registries: Sequence[RegistryConnectio
 def _secret(path: str, text: str | None, facts: Facts) -> ManagedFile:
     """Return a file of logins: for root only where there is a login of ours in it."""
     content = None if text is None else text.encode()
-    if facts.contents.get(path) == content:
-        return kept(facts, path, text)
-    return ManagedFile(path, content, 0o600)
+    unchanged = facts.contents.get(path) == content
+    return kept(facts, path, text, None if unchanged else 0o600)
 
 
 def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:

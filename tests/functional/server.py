@@ -115,6 +115,7 @@ class Sshd:
     :param host_keys: private host keys
     :param password: the login's password (needs root: sshd reads it from /etc/shadow)
     :param port: TCP port on loopback, a free one if None
+    :param environment: NAME=value, for every remote command
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Sshd:
         password: str | None = None,
         port: int | None = None,
         options: Iterable[str] = (),
+        environment: Iterable[str] = (),
     ):
         self.program, self.directory = program, directory
         self.port = port or free_port()
@@ -134,6 +136,7 @@ class Sshd:
         self.log = directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
         self._mark = f"TACKER_CIR_TEST_SSHD={self.port}.{os.getpid()}"
+        self._environment = (self._mark, *environment)
         directory.mkdir(parents=True, exist_ok=True)
         self.authorized_keys = self._write("authorized_keys", public_line(self.user_key) + "\n")
         self._write("force", _FORCED_COMMAND, 0o700)
@@ -156,7 +159,7 @@ class Sshd:
             f"AuthorizedKeysFile {self.directory}/authorized_keys",
             "PermitRootLogin yes",
             f"ForceCommand {self.directory}/force",
-            f"SetEnv {self._mark}",
+            f"SetEnv {' '.join(self._environment)}",
             "MaxStartups 200",
             "LogLevel VERBOSE",
             *self.program.options(),

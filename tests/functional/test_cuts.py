@@ -24,15 +24,17 @@ CONTENT = b"# caf\xc3\xa9\n" * 1000
 
 
 def managed_files(connection: Connection, directory: Path) -> int:
-    """Three files as the registry driver writes them (as root)."""
+    """Files as the drivers write them (as root): a note first, then all others at once."""
     (directory / "old").parent.mkdir(exist_ok=True)
     files = [
+        ManagedFile(f"{directory}/pending", b""),
         ManagedFile(f"{directory}/etc/apt/proxy conf", CONTENT),
         ManagedFile(f"{directory}/etc/docker/env", b"SECRET=x\n", 0o600),
         ManagedFile(f"{directory}/old", None),
     ]
     facts = gather(connection, files=[file.path for file in files])
-    changed = ensure_files(connection, facts, files)
+    changed = ensure_files(connection, facts, files[:1])
+    changed |= ensure_files(connection, facts, files[1:])
     facts = gather(connection, files=[file.path for file in files])
     assert all(file.is_current(facts) for file in files)
     return len(changed)
