@@ -15,11 +15,9 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
-from tests.lab import tryout
+from tests.lab import beside, tryout
 from tests.lab.machines import network
 from tests.lab.machines.host import CACHE, REPOSITORY, LabError, say
 from tests.lab.machines.parts import Prepared
@@ -44,19 +42,15 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    with tempfile.TemporaryDirectory(prefix="tacker-cir-lab-") as directory:
-        times = Times(Path(directory) / "times")
-        try:
+    try:
+        with Times.of_this_run() as times:
             return arguments.run(CloudStand(), arguments, times)
-        except LabError as error:
-            print(f"lab: {error}", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            print("lab: interrupted", file=sys.stderr)
-            return 130
-        finally:
-            if table := times.table():
-                print(f"\n{table}")
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("lab: interrupted", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -106,7 +100,7 @@ def _prepare(_stand: CloudStand, arguments: argparse.Namespace, times: Times) ->
 
 def _up(stand: CloudStand, arguments: argparse.Namespace, times: Times) -> int:
     prepared = _prepared(arguments, times)
-    with times.taken("lab up"):
+    with times.taken("lab up", stand.lab.netns):
         stand.up(prepared)
         tryout.lay_out(stand)
     return _status(stand, arguments, times)
@@ -127,7 +121,7 @@ def _status(stand: CloudStand, _arguments: argparse.Namespace, _times: Times) ->
 
 
 def _down(stand: CloudStand, _arguments: argparse.Namespace, times: Times) -> int:
-    with times.taken("lab down"):
+    with times.taken("lab down", stand.lab.netns):
         stand.down()
     return _check_clean(stand)
 
@@ -154,10 +148,17 @@ def _shell(stand: CloudStand, arguments: argparse.Namespace, _times: Times) -> i
 
 
 def _test(stand: CloudStand, arguments: argparse.Namespace, times: Times) -> int:
-    words = [word for word in arguments.others if word != "--"] or ["tests/lab"]
-    if arguments.thorough:
-        words.append("--thorough")
-    return _inside(stand, arguments, times, ["-m", "pytest", *words])
+    words = [word for word in arguments.others if word != "--"]
+    options = ["--thorough"] if arguments.thorough else []
+    if words or stand.is_up() or not beside.enough_memory():
+        words = words or ["tests/lab"]
+        return _inside(stand, arguments, times, ["-m", "pytest", *words, *options])
+    _prepared(arguments, times)
+    options.append("--verbose")  # a line for each test, as two labs print them
+    rest = [f"--ignore={file}" for file in beside.FILES]
+    with beside.second_lab(options, times) as other:
+        words = ["-m", "pytest", "tests/lab", *rest, *options]
+        return _inside(stand, arguments, times, words) | other()
 
 
 def _demo(stand: CloudStand, arguments: argparse.Namespace, times: Times) -> int:
@@ -190,14 +191,14 @@ def _lab_up(stand: CloudStand, arguments: argparse.Namespace, times: Times) -> I
         return
     prepared = _prepared(arguments, times)
     try:
-        with times.taken("lab up"):
+        with times.taken("lab up", stand.lab.netns):
             stand.up(prepared)
         yield
     finally:
         # A second interrupt shall not leave machines behind.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        with times.taken("lab down"):
+        with times.taken("lab down", stand.lab.netns):
             stand.down()
 
 

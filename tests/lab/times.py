@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,6 +28,22 @@ class Times:
     def of_environment(cls, environment: Mapping[str, str] = os.environ) -> Times:
         """That of the run that this process is a part of; what a process alone adds is lost."""
         return cls(Path(environment.get(VARIABLE, os.devnull)))
+
+    @classmethod
+    @contextlib.contextmanager
+    def of_this_run(cls) -> Iterator[Times]:
+        """Those of the run that begins with this process, whose table is printed in the end; or of
+        the run that started us, which prints it itself."""
+        if VARIABLE in os.environ:
+            yield cls.of_environment()
+            return
+        with tempfile.TemporaryDirectory(prefix="tacker-cir-times-") as directory:
+            times = cls(Path(directory) / "times")
+            try:
+                yield times
+            finally:
+                if table := times.table():
+                    print(f"\n{table}")
 
     @property
     def environment(self) -> dict[str, str]:

@@ -15,7 +15,7 @@ from tests.lab.cloud import settings
 from tests.lab.machines.host import REPOSITORY, wait_for
 from tests.lab.stand import CloudStand
 
-STACK_SECONDS = 90
+STACK_SECONDS = 240
 
 UNIT = """
 heat_template_version: wallaby
@@ -152,15 +152,24 @@ def create(heat, stand):
     yield make
     for stack in made:
         heat.stacks.delete(stack)
-        assert rested(heat, stack).stack_status == "DELETE_COMPLETE"
+        found = rested(heat, stack, "DELETE")
+        assert found.stack_status == "DELETE_COMPLETE", found.stack_status_reason
     assert {server["id"] for server in stand.cloud.servers()} == before
 
 
-def rested(heat, stack: str):
-    """Wait until a stack rests, and return it."""
+def rested(heat, stack: str, action: str = "CREATE"):
+    """Wait until a stack rests after an action, and return it.
+
+    Heat accepts an action before it begins: until then the stack rests after the one before.
+    """
+
+    def ended():
+        found = heat.stacks.get(stack)
+        return found if found.action == action and found.status != "IN_PROGRESS" else None
+
     return wait_for(
-        lambda: (found := heat.stacks.get(stack)).status != "IN_PROGRESS" and found,
-        f"stack {stack}",
+        ended,
+        f"{action} of stack {stack}",
         STACK_SECONDS,
         every=0.5,
     )
@@ -252,7 +261,7 @@ def test_a_server_marked_unhealthy_becomes_another_machine(heat, stand, create):
     old_key = wait_for(lambda: host_key(stand, old), "host key", 30)
     heat.resources.mark_unhealthy(stack, "VDU", True, "test")
     heat.stacks.update(stack, existing=True)
-    found = rested(heat, stack)
+    found = rested(heat, stack, "UPDATE")
     assert found.stack_status == "UPDATE_COMPLETE", found.stack_status_reason
     new = machine_of(stand, servers(heat, stack)[0])
     assert outputs(found)["address"] == address
