@@ -48,6 +48,8 @@ for want; do
     package:*)
       dpkg-query -W -f 'package\t${Package}\t${Version}\t${db:Status-Status}\n' "$value" \
         2>/dev/null ;;
+    path:*)
+      if [ -e "$value" ]; then printf 'path\t%s\n' "$value"; fi ;;
     file:*)
       file_fact "$value"
       unfinished_fact "$value" ;;
@@ -107,6 +109,7 @@ class Facts:
     :param kubelet_active: whether the kubelet runs
     :param cgroup2: whether the machine has cgroup version 2 only
     :param packages: installed version by name, of those asked for
+    :param paths: of those asked for that exist, whatever they are
     :param files: of those asked for that exist
     :param contents: what is in the files whose content was asked for and that exist
     :param images: id by reference, of those asked for that exist
@@ -128,6 +131,7 @@ class Facts:
     kubelet_active: bool = False
     cgroup2: bool = False
     packages: dict[str, str] = field(default_factory=dict)
+    paths: set[str] = field(default_factory=set)
     files: dict[str, FileFact] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict, repr=False)
     images: dict[str, str] = field(default_factory=dict)
@@ -160,6 +164,7 @@ def gather(
     connection: Connection,
     *,
     packages: Iterable[str] = (),
+    paths: Iterable[str] = (),
     files: Iterable[str] = (),
     contents: Iterable[str] = (),
     trees: Iterable[str] = (),
@@ -169,6 +174,7 @@ def gather(
     """Ask a machine what it has.
 
     :param packages: names to look up
+    :param paths: absolute paths to ask for, without looking into them
     :param files: absolute paths to look at
     :param contents: absolute paths to look at and to read; text of some kB
     :param trees: directories all of whose files to look at
@@ -176,6 +182,7 @@ def gather(
     :param containers: container names to inspect
     """
     wants = [f"package:{p}" for p in packages]
+    wants += [f"path:{p}" for p in paths]
     wants += [f"file:{f}" for f in files]
     wants += [f"content:{c}" for c in contents]
     wants += [f"tree:{t}" for t in trees]
@@ -236,6 +243,8 @@ def parse(text: str) -> Facts:
             facts.cgroup2 = rest == "cgroup2fs"
         elif kind == "package" and values[2] == "installed":
             facts.packages[values[0]] = values[1]
+        elif kind == "path":
+            facts.paths.add(rest)
         elif kind == "file":
             mode, owner, group = values[1].split(" ")
             digest = values[2].partition(" ")[0]

@@ -26,6 +26,7 @@ from tacker_cir import log as logging
 from tacker_cir.cluster import credentials, members
 from tacker_cir.cluster.election import Election, NoLead
 from tacker_cir.cluster.etcd import Etcd
+from tacker_cir.cluster.install import refuse_foreign_cluster
 from tacker_cir.cluster.kubectl import Kubectl, KubeNode
 from tacker_cir.cluster.load_balancer import wait_for_vip
 from tacker_cir.cluster.preparing import Host, Site, complete, prepare, read_facts, script_of
@@ -201,6 +202,7 @@ class ClusterBuild:
         with self._lock:
             self._connections.enter_context(connection)
         host = Host(node, connection, read_facts(connection))
+        refuse_foreign_cluster(str(node), host.facts)
         with self._lock:
             self._hosts.append(host)
         return host

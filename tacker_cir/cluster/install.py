@@ -31,6 +31,21 @@ SOURCE = apt.Source("kubernetes")
 #: Every path whose state :func:`desired_files` must know.
 PATHS = (SCRIPT, apt.PROXY, *SOURCE.paths)
 
+#: Written by the script when kubeadm has done its work on the node, and before it begins.
+MARKER, BEGUN = "/etc/kubernetes/tacker-cir-node", "/etc/kubernetes/tacker-cir-begun"
+#: There where a machine belongs to a cluster, whoever made it. The script looks for the same.
+TRACES = (
+    "/etc/kubernetes/kubelet.conf",
+    "/etc/kubernetes/admin.conf",
+    "/etc/kubernetes/bootstrap-kubelet.conf",
+    "/var/lib/etcd/member",
+    "/var/lib/kubelet/kubeconfig",
+    "/etc/rancher/k3s",
+    "/etc/rancher/rke2",
+    "/var/lib/k0s",
+    "/var/snap/microk8s",
+)
+
 #: Exit status of the script where another program is at work (EX_TEMPFAIL of sysexits.h).
 _BUSY = 75
 
@@ -60,6 +75,28 @@ def desired_files(
         apt.proxy_file(proxy),
         *source,
     )
+
+
+def refuse_foreign_cluster(node: str, facts: Facts) -> None:
+    """Refuse a machine that belongs to another's cluster, before anything is changed on it.
+
+    Where the script is there already, kubeadm's traces may be those of an earlier operation: it
+    tells them apart itself.
+
+    :param facts: gathered with :data:`TRACES`, and with the files :data:`MARKER`, :data:`BEGUN`
+        and :data:`SCRIPT`
+    :raises HostError: it does
+    """
+    found = facts.paths.intersection(TRACES)
+    if found and facts.files.keys().isdisjoint((MARKER, BEGUN, SCRIPT)):
+        raise HostError(
+            node,
+            "look at the machine",
+            "it belongs to a cluster that was not made by this driver: it has "
+            + ", ".join(sorted(found)),
+            "use a VM, and an image, without one. Nothing was changed on it; if nobody needs that "
+            "cluster, 'kubeadm reset' and an empty /etc/kubernetes make the machine free",
+        )
 
 
 def install_words(packages: KubernetesPackages, hostname: str) -> tuple[str, ...]:

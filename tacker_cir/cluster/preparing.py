@@ -37,7 +37,7 @@ from tacker_cir.ssh import Connection
 LOG = logging.getLogger(__name__)
 
 #: Written by the install script when kubeadm has done its work on the node.
-MARKER = "/etc/kubernetes/tacker-cir-node"
+MARKER = install.MARKER
 
 _LOCAL = ("localhost", "127.0.0.1", ".svc", ".cluster.local")
 # Prefix length of the nodes' network where the request does not tell it (as upstream's).
@@ -147,8 +147,10 @@ def read_facts(connection: Connection) -> Facts:
     return gather(
         connection,
         packages=load_balancer.PACKAGES,
+        paths=install.TRACES,
         files=(
             MARKER,
+            install.BEGUN,
             *install.PATHS,
             *load_balancer.PATHS,
             *host_runtime.PATHS,

@@ -14,12 +14,12 @@ from tacker_cir.waiting import Deadline, poll
 
 LOG = logging.getLogger(__name__)
 
-# What apt and dpkg say in the C locale when another program holds one of their locks.
-_LOCKED = re.compile(
-    r"could not get lock|unable to acquire the dpkg|unable to lock directory"
-    r"|lock was locked by another process|is another process using it",
-    re.IGNORECASE,
-)
+#: What apt, dpkg and debconf say in the C locale when another program holds one of their locks; the
+#: install script looks for the same. dpkg "is" locked until 1.19 (Ubuntu 20.04) and "was" later, by
+#: "another process" or one that it names. Not what apt adds for every reason ("Unable to lock
+#: directory"): a disk that cannot be written to is none that anybody will release.
+LOCKED = "could not get lock|is another process using it|(is|was) locked by [^ ]+ process"
+_LOCKED = re.compile(LOCKED, re.IGNORECASE)
 
 _APT_GET = (
     "apt-get",
@@ -34,7 +34,7 @@ _APT_GET = (
 _CONFIGURE = r"""
 message=$(dpkg --force-confdef --force-confold --configure -a 2>&1) && exit 0
 printf '%s\n' "$message" >&2
-case $message in *lock*) exit 1 ;; esac
+! printf '%s\n' "$message" | grep -Eiq "$1"
 """
 
 # apt takes a package for installed where only its unpacking had begun.
@@ -69,7 +69,7 @@ def install(
     lock_deadline = Deadline(lock_timeout)
     for step in (
         # What depends on a package that is half there waits for the step after the next.
-        Command.script(complete, _CONFIGURE),
+        Command.script(complete, _CONFIGURE, LOCKED),
         Command((*_APT_GET, "update"), "read the package lists"),
         Command.script(complete, _REINSTALL, *_APT_GET),
         Command((*_APT_GET, "install", "--no-install-recommends", *packages), f"install {names}"),
@@ -84,8 +84,9 @@ def _run(
         try:
             connection.run(step, timeout=timeout, remedy=remedy)
         except CommandFailed as error:
-            if _LOCKED.search(error.stderr):
-                raise _LockHeld(error.stderr.strip().splitlines()[0]) from None
+            for line in error.stderr.splitlines():
+                if _LOCKED.search(line):
+                    raise _LockHeld(line.strip()) from None
             raise
 
     def on_retry(error: BaseException, elapsed: float) -> None:

@@ -41,8 +41,19 @@ readonly ADMIN_CONF=/etc/kubernetes/admin.conf
 readonly KUBELET_CONF=/etc/kubernetes/kubelet.conf
 # Written when this node is a member; holds the step (init, join) that made it one.
 readonly MARKER=/etc/kubernetes/tacker-cir-node
+# Written before kubeadm begins here: what it leaves where it is cut off is ours to undo.
+readonly BEGUN=/etc/kubernetes/tacker-cir-begun
+# There where a machine belongs to a cluster, whoever made it: by kubeadm, or another way.
+readonly TRACES=("$KUBELET_CONF" "$ADMIN_CONF" /etc/kubernetes/bootstrap-kubelet.conf
+    /etc/kubernetes/manifests/*.yaml /var/lib/etcd/member /var/lib/kubelet/kubeconfig
+    /etc/rancher/k3s /etc/rancher/rke2 /var/lib/k0s /var/snap/microk8s)
 readonly LOCK=/run/lock/tacker-cir-node
 readonly LOG=/var/log/tacker-cir-node.log
+
+readonly FSTAB=/etc/fstab SWAPS=/proc/swaps
+# Of packages zram-tools, zram-config, dphys-swapfile, swapspace and what images bring.
+readonly SWAP_SERVICES=(zramswap.service zram-config.service zram-swap.service
+    dphys-swapfile.service swapspace.service)
 
 readonly MODULES=(overlay br_netfilter)
 readonly MODULES_FILE=/etc/modules-load.d/tacker-cir-kubernetes.conf
@@ -127,18 +138,43 @@ ensure_hostname() {
     hostnamectl set-hostname "$hostname"
 }
 
-# The kubelet refuses to start where memory is swapped.
+# The kubelet refuses to start where memory is swapped, now or after the next boot.
 ensure_no_swap() {
-    local entry='^[^#[:space:]]+[[:space:]]+[^[:space:]]+[[:space:]]+swap[[:space:]]'
-    if grep -Eq "$entry" /etc/fstab; then
-        note "take swap out of /etc/fstab"
-        sed -i -E "s/$entry/#&/" /etc/fstab
+    local unit
+    # fstab(5): a line may begin with blanks, and end after its third field.
+    local entry='^[[:space:]]*[^#[:space:]]+[[:space:]]+[^[:space:]]+[[:space:]]+swap([[:space:]]|$)'
+    if grep -Eqs "$entry" "$FSTAB"; then
+        note "take swap out of $FSTAB"
+        sed -i -E "s/$entry/#&/" "$FSTAB"
         systemctl daemon-reload
     fi
-    if [[ $(wc -l </proc/swaps) -gt 1 && $container == false ]]; then
+    for unit in $(swap_units); do
+        note "keep $unit from turning swap on"
+        # A unit that somebody wrote into /etc cannot be masked.
+        systemctl mask --now "$unit" || systemctl mask "$unit" || systemctl disable --now "$unit"
+    done
+    if [[ $container == false ]] && swaps; then
         note "turn swap off"
         swapoff --all
+        ! swaps || die "swap stays on: $(tail -n +2 "$SWAPS" | paste -sd ' ')"
     fi
+}
+
+swaps() { (($(wc -l <"$SWAPS") > 1)); }
+
+# swap_units: those that bring swap at a boot. systemd's own (also those that its generators make for
+# fstab, partitions and zram) are pulled in by swap.target; programs have services.
+swap_units() {
+    local unit
+    if [[ $(systemctl show --value --property=LoadState swap.target) != masked ]]; then
+        echo swap.target
+    fi
+    systemctl list-unit-files --full --no-legend '*.swap' "${SWAP_SERVICES[@]}" |
+        while read -r unit _; do
+            case $(systemctl show --value --property=UnitFileState "$unit") in
+                enabled* | generated | linked* | indirect | alias) echo "$unit" ;;
+            esac
+        done
 }
 
 ensure_modules() {
@@ -151,6 +187,14 @@ ensure_modules() {
         note "load the kernel module $module"
         modprobe "$module" || true
         module_works "$module" || die "the kernel has no $module, which Kubernetes needs"
+    done
+}
+
+check_modules() {
+    local module
+    for module in "${MODULES[@]}"; do
+        module_works "$module" || modprobe --dry-run --quiet "$module" ||
+            die "the kernel has no $module, which Kubernetes needs"
     done
 }
 
@@ -175,13 +219,15 @@ ensure_sysctls() {
 
 # --------------------------------------------------------------------------------------- packages
 
+# What apt, dpkg and debconf of all releases say where another program holds their locks.
+readonly LOCKED='could not get lock|is another process using it|(is|was) locked by [^ ]+ process'
+
 # Runs apt-get or dpkg; ends this run with EX_TEMPFAIL where another program holds their locks.
 with_apt_lock() {
     local status=0 errors=$scratch/errors
     "$@" 2>"$errors" || status=$?
     cat "$errors" >&2
-    if ((status)) && grep -Eiq 'could not get lock|unable to acquire the dpkg|unable to lock direc'\
-'tory|lock was locked by another process|is another process using it' "$errors"; then
+    if ((status)) && grep -Eiq "$LOCKED" "$errors"; then
         exit "$EX_TEMPFAIL"
     fi
     return "$status"
@@ -215,8 +261,6 @@ ensure_packages() {
     fi
     if [[ $packages == repository ]]; then
         hold_packages
-    else
-        check_programs
     fi
 }
 
@@ -308,11 +352,16 @@ do_install() {
     if systemd-detect-virt --container --quiet; then
         container=true
     fi
+    # What can be refused is refused before anything is changed.
+    if [[ $packages == image ]]; then
+        check_programs
+    fi
+    check_modules
+    ensure_packages
     ensure_hostname
     ensure_no_swap
     ensure_modules
     ensure_sysctls
-    ensure_packages
     ensure_services
     report ", \"container\": $container"
 }
@@ -352,15 +401,41 @@ pull_image() {
 
 is_member() { [[ -s $MARKER && -s $KUBELET_CONF ]]; }
 
-# Whether kubeadm was at work here.
-has_traces() {
-    [[ -e $KUBELET_CONF || -e $ADMIN_CONF || -e /etc/kubernetes/bootstrap-kubelet.conf ||
-        -d /var/lib/etcd/member || -n $(find /etc/kubernetes/manifests -name '*.yaml' 2>/dev/null) ]]
+# traces: print what there is of a cluster.
+traces() {
+    local path
+    for path in "${TRACES[@]}"; do
+        if [[ -e $path ]]; then
+            echo "$path"
+        fi
+    done
+}
+
+has_traces() { [[ -n $(traces) ]]; }
+
+# Another's node is left alone altogether: it may be at work.
+refuse_foreign_cluster() {
+    local what="a node"
+    if [[ -e $ADMIN_CONF ]]; then
+        what="the control plane"
+    fi
+    if has_traces && [[ ! -e $MARKER && ! -e $BEGUN ]]; then
+        die "this machine is $what of a cluster that was not made by this script: it has" \
+            "$(traces | paste -sd ' ')"
+    fi
+}
+
+begin() {
+    mkdir -p "${BEGUN%/*}"
+    echo "$step" >"$BEGUN"
+    sync "$BEGUN"
 }
 
 mark() {
     echo "$step" >"$MARKER.new"
+    sync "$MARKER.new"
     mv -f "$MARKER.new" "$MARKER"
+    rm -f "$BEGUN"
 }
 
 do_init() {
@@ -377,6 +452,7 @@ do_init() {
     fi
     note "kubeadm init"
     choose_patches
+    begin
     kubeadm init --config "$config" --upload-certs --skip-token-print --skip-certificate-key-print \
         "${patches[@]}"
     mark
@@ -420,6 +496,7 @@ do_join() {
     fi
     note "kubeadm join"
     choose_patches
+    begin
     kubeadm join --config "$config" "${patches[@]}"
     mark
     report
@@ -442,8 +519,9 @@ await_not_ready() {
 
 reset_node() {
     local file link
+    # Cut off in the middle, it is still ours to go on with.
+    [[ -e $MARKER ]] || begin
     kubeadm reset --force --cri-socket "$cri_socket"
-    rm -f "$MARKER"
     # What a network of pods left and kubeadm leaves to others: the next one may have another range.
     for file in /etc/cni/net.d/*; do
         if [[ -e $file ]] && ! dpkg-query --search "$file" >/dev/null 2>&1; then
@@ -456,10 +534,11 @@ reset_node() {
             ip link delete "$link"
         fi
     done
+    rm -f "$MARKER" "$BEGUN"
 }
 
 do_reset() {
-    if has_traces || [[ -e $MARKER ]]; then
+    if has_traces || [[ -e $MARKER || -e $BEGUN ]]; then
         note "take this machine out of its cluster"
         reset_node
     fi
@@ -597,6 +676,7 @@ main() {
         exit "$EX_TEMPFAIL"
     fi
     take_input
+    refuse_foreign_cluster
     "do_$step"
 }
 
