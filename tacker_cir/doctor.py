@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import stat
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -164,4 +165,7 @@ def _check_state_path(path: Path) -> Check:
             f"this user cannot write to {existing}; run as tacker-conductor's user, or let that "
             "user own it",
         )
+    mode = existing.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        return Check(subject, f"every user can put host keys there; chmod o-w {existing}")
     return Check(subject, detail="can be written by this user")

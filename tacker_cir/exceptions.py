@@ -92,7 +92,20 @@ class AuthenticationFailed(ConnectError):
 
 
 class HostKeyError(ConnectError):
-    """The machine does not show the host key that it must have."""
+    """The machine does not show the host key that it must have, or it cannot be told which."""
+
+
+class PinStoreError(TackerCirError):
+    """The conductor's own files of pinned host keys are damaged or cannot be used.
+
+    :param path: of the file or directory
+    :param problem: what is wrong with it
+    :param remedy: what to do about it
+    """
+
+    def __init__(self, path: str, problem: str, remedy: str):
+        self.path, self.problem, self.remedy = path, problem, remedy
+        super().__init__(f"{path}: {problem}. To do: {remedy}")
 
 
 class ConnectionLost(HostError):

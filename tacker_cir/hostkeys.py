@@ -5,17 +5,18 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
 import paramiko
+from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 
 from tacker_cir import log as logging
+from tacker_cir import pin_files
+from tacker_cir.exceptions import PinStoreError
 
 LOG = logging.getLogger(__name__)
 
@@ -40,7 +41,10 @@ class HostKeyChecker(Protocol):
         """Key types that can be accepted, () for any: the server is asked for one of them."""
 
     def check(self, key: paramiko.PKey) -> None:
-        """Accept the key or raise :class:`HostKeyMismatch`."""
+        """Accept the key or raise :class:`HostKeyMismatch`.
+
+        :raises PinStoreError: it cannot be told which key the machine must show
+        """
 
 
 def parse_public_key(line: str) -> tuple[str, str]:
@@ -125,11 +129,18 @@ class PinnedKey:
         self._file, self._server_id = file, server_id
 
     def _pin(self) -> tuple[str, str] | None:
-        try:
-            pin = json.loads(self._file.read_text())
-        except FileNotFoundError:
+        """Return the key that is pinned, None where there is no pin.
+
+        :raises PinStoreError: it cannot be told which one it is
+        """
+        text = pin_files.read(self._file)
+        if text is None:
             return None
-        return pin["type"], pin["key"]
+        try:
+            pin = json.loads(text)
+            return parse_public_key(f"{pin['type']} {pin['key']}")
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise self._damaged("is not what an earlier connection wrote") from None
 
     def key_types(self) -> tuple[str, ...]:
         pin = self._pin()
@@ -148,19 +159,21 @@ class PinnedKey:
 
     def _create(self, shown: tuple[str, str]) -> tuple[str, str]:
         """Pin the key unless another thread or conductor was first; return the pin."""
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd, temporary = tempfile.mkstemp(dir=self._file.parent, prefix=".pin-")
-        try:
-            with os.fdopen(fd, "w") as file:
-                json.dump({"type": shown[0], "key": shown[1]}, file)
-            # link(2) fails where the pin exists: exactly one first connection wins.
-            os.link(temporary, self._file)
-        except FileExistsError:
-            return self._pin() or shown
-        finally:
-            os.unlink(temporary)
-        LOG.info("host key of server %s pinned in %s", self._server_id, self._file)
-        return shown
+        if pin_files.create(self._file, json.dumps({"type": shown[0], "key": shown[1]})):
+            LOG.info("host key of server %s pinned in %s", self._server_id, self._file)
+            return shown
+        pin = self._pin()
+        if pin is None:
+            raise self._damaged("comes and goes")
+        return pin
+
+    def _damaged(self, problem: str) -> PinStoreError:
+        return PinStoreError(
+            str(self._file),
+            f"the pinned host key of server {self._server_id} {problem}",
+            "compare the machine's host key with its console log, then remove the file: the next "
+            "connection pins the key anew",
+        )
 
 
 class PinStore:
@@ -179,27 +192,54 @@ class PinStore:
         return PinnedKey(self._directory / f"{server_id}.json", server_id)
 
     def keep_only(self, server_ids: Iterable[str]) -> None:
-        """Drop the pins of machines that are no more."""
-        kept = {f"{server_id}.json" for server_id in server_ids}
-        for file in self._directory.glob("*.json"):
-            if file.name not in kept:
-                file.unlink(missing_ok=True)
+        """Drop the pins of machines that are no more.
+
+        :raises PinStoreError: they cannot be removed
+        """
+        pin_files.keep_only(self._directory, {f"{server_id}.json" for server_id in server_ids})
 
     def clear(self) -> None:
-        """Drop all pins."""
-        shutil.rmtree(self._directory, ignore_errors=True)
+        """Drop all pins. What cannot be removed does no harm: no server's id comes again."""
+        try:
+            shutil.rmtree(self._directory)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            LOG.warning("the pinned host keys in %s stay: %s", self._directory, error)
 
 
 def known_hosts_keys(path: Path, address: str, port: int = 22) -> list[tuple[str, str]]:
-    """Return the keys that an OpenSSH known_hosts file has for an address.
+    """Return the keys that an OpenSSH known_hosts file has for an address and does not revoke.
 
     :raises ValueError: the file cannot be read
     """
     name = address if port == 22 else f"[{address}]:{port}"
+    known: list[tuple[str, str]] = []
+    revoked: set[str] = set()
     try:
-        entries = paramiko.HostKeys(str(path)).lookup(name)
+        lines = path.read_text().splitlines()
     except FileNotFoundError:
         return []
-    except (OSError, paramiko.SSHException) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
-    return [(key.get_name(), key.get_base64()) for key in entries.values()] if entries else []
+    for words in map(str.split, lines):
+        # paramiko does not know marks (sshd(8)). What is revoked is so for whomever.
+        if words[:1] == ["@revoked"]:
+            revoked.update(words[3:4])
+        elif words and not words[0].startswith(("#", "@")):
+            known += _keys_of_line(" ".join(words), name)
+    return [pair for pair in known if pair[1] not in revoked]
+
+
+def _keys_of_line(line: str, name: str) -> list[tuple[str, str]]:
+    """Return the key of a line of known_hosts if it is that host's; a damaged line has none."""
+    try:
+        entry = HostKeyEntry.from_line(line)
+    except (InvalidHostKey, ValueError, paramiko.SSHException):
+        return []
+    if entry is None:
+        return []
+    hosts = paramiko.HostKeys()
+    for host in entry.hostnames:
+        hosts.add(host, entry.key.get_name(), entry.key)
+    return [(entry.key.get_name(), entry.key.get_base64())] if hosts.lookup(name) else []

@@ -113,6 +113,11 @@ def open_transport(
                 transport = wait(refused[0])
     except HostKeyMismatch as error:
         raise exc.HostKeyError(node, "check the SSH host key", str(error), error.remedy) from None
+    except exc.PinStoreError as error:
+        cause = f"{error.path}: {error.problem}"
+        raise exc.HostKeyError(
+            node, "look up the pinned SSH host key", cause, error.remedy
+        ) from None
     except (_LoginRefused, paramiko.AuthenticationException) as error:
         kind = "key or password" if key and credentials.password else "key" if key else "password"
         raise exc.AuthenticationFailed(

@@ -403,7 +403,7 @@ class Connection:
     ) -> None:
         start = told = time.monotonic()
         sent = 0
-        while block := source.read(BLOCK):
+        while block := self._read(source, command):
             channel.sendall(block)
             sent += len(block)
             now = time.monotonic()
@@ -412,6 +412,18 @@ class Connection:
                 LOG.info("%s: %s: %s", self.node, command.step, _progress(sent, size, now - start))
         elapsed = time.monotonic() - start
         LOG.info("%s: %s: sent %s", self.node, command.step, _progress(sent, size, elapsed))
+
+    def _read(self, source: BinaryIO, command: Command) -> bytes:
+        """Read what is sent: trouble with it is the conductor's, not the connection's."""
+        try:
+            return source.read(BLOCK)
+        except OSError as error:
+            raise exc.HostError(
+                self.node,
+                command.step,
+                f"the conductor cannot read what it has to send: {error}",
+                "see whether the conductor's copy of the VNF package can be read",
+            ) from None
 
     def _clean(self, text: str) -> str:
         return mask_userinfo(self.redactor(text))

@@ -175,6 +175,28 @@ def test_a_file_that_became_shorter_while_it_was_sent(sshd, dial):
         dial(sshd).run(command, stdin=io.BytesIO(NEW), size=len(NEW) - 1, root=False)
 
 
+class Unreadable(io.BytesIO):
+    """A file on a disk of the conductor that fails in its middle."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell():
+            raise OSError(5, "Input/output error", "/package/image.tar")
+        return super().read(size)
+
+
+def test_a_file_that_the_conductor_cannot_read_is_not_blamed_on_the_connection(
+    sshd, dial, tmp_path
+):
+    acted = tmp_path / "acted"
+    command = Command.script("load", 'cat >/dev/null; : >"$1"', str(acted))
+    connection = dial(sshd)
+    with pytest.raises(exc.HostError, match="the conductor cannot read .*/package/image.tar"):
+        connection.run(command, stdin=Unreadable(bytes(3_000_000)), root=False)
+    wait_for(lambda: not sshd.left_over(), "what ran on the machine has ended")
+    assert not acted.exists()
+    assert connection.run(Command(("echo", "on"), "test"), root=False).stdout == "on\n"
+
+
 @pytest.fixture
 def slow_disk(make_sshd, tmp_path) -> Sshd:
     """A machine that does not come back from sync(1)."""

@@ -86,3 +86,19 @@ def test_nothing_is_told_to_a_machine_with_a_wrong_key(sshd):
         connect(sshd, host_keys=KnownKeys([], "known_hosts"))
     after = sshd.log.read_text().count("Accepted") + sshd.log.read_text().count("Failed")
     assert after == before
+
+
+@pytest.mark.parametrize("damage", ["damaged", "no directory"])
+def test_trouble_of_the_pins_is_told_at_once_and_as_what_it_is(sshd, tmp_path, damage):
+    directory = tmp_path / "pins"
+    if damage == "damaged":
+        directory.mkdir()
+        (directory / "server-1.json").write_text("{")
+    else:
+        directory.write_text("a file")
+    start = time.monotonic()
+    with pytest.raises(exc.HostKeyError) as caught:
+        connect(sshd, host_keys=PinStore(directory).key_of("server-1"), wait_timeout=600)
+    assert time.monotonic() - start < 5
+    assert caught.value.step == "look up the pinned SSH host key"
+    assert str(directory) in caught.value.cause and "no SSH server" not in str(caught.value)
