@@ -28,8 +28,8 @@ TOKEN = "tacker-cir-admin-token"
 #: How long a joining node's token is valid, in case nobody removes it.
 _JOIN_TOKEN_LIFE = "2h"
 
-# A pipe: sshd may hand a socket to the command, and /dev/stdin of a socket cannot be opened.
-_UPLOAD = "cat | kubeadm init phase upload-certs --upload-certs --config /dev/stdin >/dev/null"
+# It prints the key.
+_UPLOAD = "exec kubeadm init phase upload-certs --upload-certs --config /dev/stdin >/dev/null"
 
 
 class _NotYet(Exception):

@@ -4,9 +4,12 @@ would change the machine only note how they were called; what they would answer 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -241,3 +244,60 @@ def test_programs_of_an_image_are_judged_before_anything_is_changed(machine):
     assert done.returncode == 1 and "the machine's image has no kubelet" in done.stderr
     assert machine.took("hostnamectl", "swapoff", "apt-get", "sysctl") == []
     assert not (machine.root / "etc/modules-load.d").exists()
+
+
+def test_nobody_else_can_hold_the_lock(machine):
+    lock = machine.root / "run/tacker-cir-node"
+    assert "readonly LOCK=/run/tacker-cir-node\n" in TEXT
+    assert machine.run("join", *WORDS["join"]).returncode == 0
+    assert lock.stat().st_mode & 0o777 == 0o600
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        busy = machine.run("join", *WORDS["join"])
+    assert busy.returncode == 75 and "an earlier run of this script is still at work" in busy.stderr
+
+
+SECRET_INPUT = "token: MARK\n" * 3000
+
+
+def files_with_the_secret(root: Path) -> list[str]:
+    return [str(p) for p in root.rglob("*") if p.is_file() and b"MARK" in p.read_bytes()]
+
+
+@pytest.mark.parametrize("number", ["TERM", "HUP", "INT", "KILL"])
+def test_no_secret_stays_whatever_ends_the_script(machine, number):
+    """kubeadm is at work with the input that holds the token when the script and it are ended."""
+    (machine.root / "bin/kubeadm").write_text(
+        NOTE + 'case $1 in version) echo v1.34.8 ;; *) wc -c <"$3" >"$ROOT/read"; sleep 60 ;; esac'
+    )
+    environment = {
+        **os.environ,
+        "PATH": f"{machine.root}/bin:/usr/bin:/bin",
+        "ROOT": str(machine.root), "CALLS": str(machine.calls), "FAIL": "",
+    }  # fmt: skip
+    process = subprocess.Popen(
+        ["bash", "-c", machine.script, "script", "join", *WORDS["join"]],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,
+        text=True,
+    )
+    process.stdin.write(SECRET_INPUT)
+    process.stdin.close()
+    read = machine.root / "read"
+    end = time.monotonic() + 20
+    while not (read.exists() and read.read_text()):
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.02)
+    assert int(read.read_text()) == len(SECRET_INPUT)
+    assert files_with_the_secret(machine.root) == []
+    os.killpg(process.pid, getattr(signal, f"SIG{number}"))
+    assert process.wait(timeout=20) != 0
+    assert files_with_the_secret(machine.root) == []
+    left = list((machine.root / "run").glob("tacker-cir-scratch.*"))
+    assert bool(left) == (number == "KILL")
+    (machine.root / "bin/kubeadm").write_text(NOTE + PROGRAMS["kubeadm"])
+    assert machine.run("join", *WORDS["join"]).returncode == 0
+    assert list((machine.root / "run").glob("tacker-cir-scratch.*")) == []

@@ -47,7 +47,8 @@ readonly BEGUN=/etc/kubernetes/tacker-cir-begun
 readonly TRACES=("$KUBELET_CONF" "$ADMIN_CONF" /etc/kubernetes/bootstrap-kubelet.conf
     /etc/kubernetes/manifests/*.yaml /var/lib/etcd/member /var/lib/kubelet/kubeconfig
     /etc/rancher/k3s /etc/rancher/rke2 /var/lib/k0s /var/snap/microk8s)
-readonly LOCK=/run/lock/tacker-cir-node
+# In /run and root's alone: whoever can open a file can lock it, and /run/lock is for everybody.
+readonly LOCK=/run/tacker-cir-node
 readonly LOG=/var/log/tacker-cir-node.log
 
 readonly FSTAB=/etc/fstab SWAPS=/proc/swaps
@@ -110,7 +111,14 @@ write_file() {
     mkdir -p "$(dirname "$path")"
     printf '%s\n' "$content" >"$path.new"
     chmod 0644 "$path.new"
-    mv -f "$path.new" "$path"
+    place "$path"
+}
+
+# place PATH: give PATH.new its name when it is on the disk: after a power cut there is no half file.
+place() {
+    sync "$1.new"
+    mv -fT "$1.new" "$1"
+    sync "$(dirname "$1")"
 }
 
 # download URL PATH: with apt's own downloader, which knows the site's proxy and needs no curl.
@@ -120,7 +128,8 @@ download() {
     /usr/lib/apt/apt-helper --option=Acquire::Retries=3 download-file "$url" "$scratch/download" ||
         die "$url could not be fetched"
     mkdir -p "$(dirname "$path")"
-    install -m 0644 "$scratch/download" "$path"
+    install -m 0644 "$scratch/download" "$path.new"
+    place "$path"
     rm "$scratch/download"
 }
 
@@ -433,8 +442,7 @@ begin() {
 
 mark() {
     echo "$step" >"$MARKER.new"
-    sync "$MARKER.new"
-    mv -f "$MARKER.new" "$MARKER"
+    place "$MARKER"
     rm -f "$BEGUN"
 }
 
@@ -633,13 +641,16 @@ check_options() {
     esac
 }
 
-# Programs read their file more than once. It may hold a token: what is in scratch only root reads.
+# Programs read their file more than once. It may hold a token: it has no name any more when that is
+# written, so that nothing is left of it whatever ends this run.
 take_input() {
     if [[ ${config:-$manifest} == - ]]; then
-        cat >"$scratch/input.yaml"
+        exec 5<>"$scratch/input"
+        rm "$scratch/input"
+        cat >&5
     fi
-    [[ $config != - ]] || config=$scratch/input.yaml
-    [[ $manifest != - ]] || manifest=$scratch/input.yaml
+    [[ $config != - ]] || config=/proc/$$/fd/5
+    [[ $manifest != - ]] || manifest=/proc/$$/fd/5
     [[ -z $config$manifest || -s $config$manifest ]] || die "$config$manifest is missing or empty"
 }
 
@@ -665,16 +676,20 @@ main() {
     ((EUID == 0)) || die "must run as root"
     umask 022
     export LC_ALL=C DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
-    scratch=$(mktemp --directory /run/tacker-cir.XXXXXXXX)
     trap 'rm -rf "$scratch"' EXIT
     trap 'failed $? $LINENO "$BASH_COMMAND"' ERR
     redirect_output
     # What a run starts holds its lock as well.
+    umask 077
     exec 4>"$LOCK"
+    umask 022
     if ! flock --nonblock 4; then
         say "an earlier run of this script is still at work"
         exit "$EX_TEMPFAIL"
     fi
+    # Also what runs that were killed have left.
+    rm -rf /run/tacker-cir-scratch.*
+    scratch=$(mktemp --directory /run/tacker-cir-scratch.XXXXXXXX)
     take_input
     refuse_foreign_cluster
     "do_$step"
