@@ -290,6 +290,8 @@ def _write(output: Path, plan: _Plan, *, private: bool) -> tuple[Entry, ...]:
     try:
         with os.fdopen(handle, "w+b") as target:
             entries = _write_members(target, plan)
+            target.flush()
+            os.fsync(target.fileno())
         findings = verify(temporary)
         errors = [finding for finding in findings if finding.level == "error"]
         if errors:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import http.client
 import io
+import os
 import re
 import ssl
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -224,11 +224,11 @@ def tls_context(
         _trust(context, _CERTIFICATE.findall(authorities))
     if client:
         certificate, key = client
-        # OpenSSL wants files. They are the user's alone and gone at once.
-        with tempfile.NamedTemporaryFile("w") as file:
+        # OpenSSL wants a file. This one is in memory and has no name: no way out leaves it behind.
+        with os.fdopen(os.memfd_create("client"), "w") as file:
             file.write(f"{key.reveal()}\n{certificate}\n")
             file.flush()
-            context.load_cert_chain(file.name)
+            context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
     return context
 
 

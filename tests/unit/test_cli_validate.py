@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import tempfile
 
 import pytest
 
@@ -84,3 +87,29 @@ def test_a_request_with_neither(validate, given, hint):
             f"k8s_cluster_installation_param{hint}"
         ],
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_was_unpacked_goes_also_when_a_signal_ends_it(tmp_path, monkeypatch, number):
+    request, package, temporary = tmp_path / "r.json", tmp_path / "package", tmp_path / "temporary"
+    request.write_text(json.dumps({"additionalParams": CLUSTER}))
+    write_package(package)
+    shutil.make_archive(str(tmp_path / "vnf"), "zip", package)
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    unpacked = []
+
+    def parse(*_arguments):
+        unpacked.extend(temporary.rglob("*.key"))
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(cli, "_parse", parse)
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["validate", str(request), "--csar", str(tmp_path / "vnf.zip")])
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+    assert ended.value.code == 128 + number
+    assert unpacked and list(temporary.iterdir()) == []
