@@ -4,21 +4,20 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import signal
 import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tacker_cir import csar, doctor
-from tacker_cir.exceptions import Fault, InvalidRequest, TackerCirError
+from tacker_cir.documents import DocumentError, load_json
+from tacker_cir.exceptions import SHOWN_FAULTS, Fault, InvalidRequest, TackerCirError
 from tacker_cir.package import VnfPackage
-from tacker_cir.params import k8s_cluster, private_registry, schema
+from tacker_cir.params import bounds, k8s_cluster, private_registry, schema
 from tacker_cir.text import printable
 
 #: Exit statuses: everything is right; faults were found; the command line was wrong (argparse).
@@ -28,6 +27,9 @@ _PARSERS = {
     private_registry.KEY: private_registry.parse,
     k8s_cluster.KEY: k8s_cluster.parse,
 }
+
+#: Characters of a whole request, with what is not for the drivers.
+MAX_REQUEST = 4 * bounds.MAX_SIZE
 
 TACKER_CONF = Path("/etc/tacker/tacker.conf")
 
@@ -43,8 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _unwound_by_signals():
             return arguments.run(arguments)
     except InvalidRequest as error:
-        for fault in error.faults:
+        for fault in error.faults[:SHOWN_FAULTS]:
             print(f"FAULT  {fault}")
+        if error.faults[SHOWN_FAULTS:]:
+            print(f"FAULT  and {len(error.faults) - SHOWN_FAULTS} more")
         return FAULTS
     except TackerCirError as error:
         print(f"tacker-cir: {error}", file=sys.stderr)
@@ -213,27 +217,43 @@ def _print_built(built: csar.Csar) -> None:
 
 
 def _validate(arguments: argparse.Namespace) -> int:
-    try:
-        request = json.loads(arguments.request.read_text())
-    except (OSError, ValueError) as error:
-        raise TackerCirError(f"{arguments.request} cannot be read as JSON: {error}") from None
-    if not isinstance(request, dict):
-        raise TackerCirError(f"{arguments.request} is no JSON object")
+    request = _read_request(arguments.request)
     additional_params, flavour_id = request.get("additionalParams"), request.get("flavourId")
     if arguments.csar is None:
         _parse(additional_params, None, flavour_id)
         print("ok     the request; files and CPs of the VNF package were not checked (--csar)")
         return OK
+    oversize = bounds.find_oversize(additional_params, "additionalParams")
+    if oversize:
+        raise InvalidRequest(oversize)
     with tempfile.TemporaryDirectory(prefix="tacker-cir-") as directory:
-        try:
-            with zipfile.ZipFile(arguments.csar) as archive:
-                archive.extractall(directory)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise TackerCirError(f"{arguments.csar} cannot be unpacked: {error}") from None
-        package = VnfPackage(Path(directory))
+        package = csar.unpack(arguments.csar, Path(directory), _texts(additional_params))
         _parse(additional_params, package, flavour_id)
     print(f"ok     the request with {arguments.csar}")
     return OK
+
+
+def _read_request(path: Path) -> dict[str, Any]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MAX_REQUEST + 1)
+        if len(text) > MAX_REQUEST:
+            raise DocumentError(f"it has more than {MAX_REQUEST} characters")
+        request = load_json(text, unique=True)
+    except (OSError, ValueError) as error:
+        raise TackerCirError(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(request, dict):
+        raise TackerCirError(f"{path} is no JSON object")
+    return request
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text of a request: some are paths into the package."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for member in value.values() if isinstance(value, dict) else value:
+            yield from _texts(member)
 
 
 def _parse(additional_params: Any, package: VnfPackage | None, flavour_id: str | None) -> None:
@@ -246,7 +266,8 @@ def _parse(additional_params: Any, package: VnfPackage | None, flavour_id: str |
         except InvalidRequest as error:
             faults += error.faults
     if not _PARSERS.keys() & given.keys():
-        hints = [f"{name}: {schema.did_you_mean(name, list(_PARSERS))}" for name in given]
+        names = [str(name)[: bounds.MAX_NAME] for name in given][: bounds.MAX_MEMBERS]
+        hints = [f"{name}: {schema.did_you_mean(name, list(_PARSERS))}" for name in names]
         near = "".join(f"; {hint}" for hint in hints if ": did" in hint)
         faults.append(Fault("additionalParams", f"expected {' or '.join(_PARSERS)}{near}"))
     if faults:

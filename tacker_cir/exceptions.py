@@ -8,6 +8,11 @@ from dataclasses import dataclass
 
 from tacker_cir.text import printable
 
+#: A request may have thousands of faults; a user mends the first ones and tries again.
+SHOWN_FAULTS = 30
+#: Characters of a fault's path, and of its problem.
+SHOWN_LENGTH = 400
+
 
 def _numbered(items: Iterable[object]) -> str:
     return "; ".join(f"({i}) {item}" for i, item in enumerate(items, 1))
@@ -35,7 +40,11 @@ class Fault:
     problem: str
 
     def __str__(self) -> str:
-        return printable(f"{self.path}: {self.problem}")
+        return printable(f"{_beginning(self.path)}: {_beginning(self.problem)}")
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}..."
 
 
 class InvalidRequest(TackerCirError):
@@ -48,9 +57,13 @@ class InvalidRequest(TackerCirError):
         self.faults = tuple(sorted(set(faults)))
         count = len(self.faults)
         noun = "fault" if count == 1 else "faults"
-        super().__init__(
-            f"the request has {count} {noun}, nothing was changed: {_numbered(self.faults)}"
-        )
+        super().__init__(f"the request has {count} {noun}, nothing was changed: {self._listing}")
+
+    @property
+    def _listing(self) -> str:
+        left_out = len(self.faults) - SHOWN_FAULTS
+        more = f"; and {left_out} more" if left_out > 0 else ""
+        return f"{_numbered(self.faults[:SHOWN_FAULTS])}{more}"
 
 
 class InvalidMetadata(InvalidRequest):
@@ -60,7 +73,7 @@ class InvalidMetadata(InvalidRequest):
         super().__init__(faults)
         self.args = (
             "the VNF instance's metadata do not fit, no node was changed: "
-            f"{_numbered(self.faults)}. To do: change the metadata again; every operation is "
+            f"{self._listing}. To do: change the metadata again; every operation is "
             "refused until they are right",
         )
 

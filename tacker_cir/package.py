@@ -7,52 +7,38 @@ the members of the CSAR, but not such parameters.
 
 from __future__ import annotations
 
-import io
-import json
 import posixpath
-import tarfile
+import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tacker_cir.documents import DocumentError, load_yaml
+from tacker_cir.image_archive import (
+    SMALL_FILE,
+    ImageArchive,
+    PackageFileError,
+    read_image_archive,
+)
 
-#: A key, certificate or keyring is never larger than this many bytes.
-SMALL_FILE = 1024 * 1024
+#: A template is never larger than this many bytes; the ETSI types have 80 kB.
+MAX_TEMPLATE = 4 * 1024 * 1024
+#: Templates that are looked into; a package has some ten.
+MAX_TEMPLATES = 200
 
-
-class PackageFileError(ValueError):
-    """A file of the package is missing, outside of it or not what it should be."""
-
-
-@dataclass(frozen=True)
-class ImageArchive:
-    """What a ``docker save`` archive says of itself, read without unpacking it.
-
-    :param path: the archive
-    :param size: bytes
-    :param tags: image references in it, e.g. ``registry:latest``
-    :param image_ids: per tag, the ids that a Docker daemon may give the loaded image: the digest
-        of the config (graph drivers) or of a manifest (containerd image store)
-    :param architectures: per tag, the architecture in Go's terms, e.g. ``amd64``
-    """
-
-    path: Path
-    size: int
-    tags: tuple[str, ...]
-    image_ids: dict[str, frozenset[str]]
-    architectures: dict[str, str]
+__all__ = ["SMALL_FILE", "ImageArchive", "PackageFileError", "VnfPackage", "read_image_archive"]
 
 
 class VnfPackage:
-    """An unpacked VNF package.
+    """An unpacked VNF package. It remembers its templates: an instance is for one check.
 
     :param root: its top directory
     """
 
     def __init__(self, root: Path):
         self.root = Path(root).resolve()
+        self._templates: dict[tuple[Path, int, int], Any] = {}
 
     def file(self, path: str) -> Path:
         """Return the regular file that a package-relative path names.
@@ -63,13 +49,23 @@ class VnfPackage:
             raise PackageFileError("must be a path relative to the top of the VNF package")
         if ".." in posixpath.normpath(path).split("/"):
             raise PackageFileError("leads out of the VNF package")
-        found = (self.root / path).resolve()
-        if not found.is_relative_to(self.root):
-            raise PackageFileError("leads out of the VNF package")
+        found = self._inside(path)
         if not found.exists():
             raise PackageFileError("is not in the VNF package")
         if not found.is_file():
             raise PackageFileError("is not a regular file")
+        return found
+
+    def _inside(self, path: str | Path) -> Path:
+        """Return where a path leads, links followed."""
+        try:
+            found = (self.root / path).resolve()
+            found.exists()
+        # A name that is too long or no text, links in a circle (RuntimeError before Python 3.13).
+        except (OSError, RuntimeError, ValueError):
+            raise PackageFileError("is not in the VNF package") from None
+        if not found.is_relative_to(self.root):
+            raise PackageFileError("leads out of the VNF package")
         return found
 
     def text(self, path: str) -> str:
@@ -87,10 +83,14 @@ class VnfPackage:
 
         :raises PackageFileError: as :meth:`file`, or it is too large
         """
-        found = self.file(path)
-        if found.stat().st_size > SMALL_FILE:
+        try:
+            with self.file(path).open("rb") as file:
+                content = file.read(SMALL_FILE + 1)
+        except OSError as error:
+            raise PackageFileError(f"cannot be read ({error.strerror})") from None
+        if len(content) > SMALL_FILE:
             raise PackageFileError(f"is larger than {SMALL_FILE} bytes")
-        return found.read_bytes()
+        return content
 
     def image_archive(self, path: str) -> ImageArchive:
         """Read the index of a ``docker save`` archive.
@@ -146,16 +146,36 @@ class VnfPackage:
         )
 
     def _yaml_files(self, directory: str) -> Iterator[dict]:
-        for path in sorted((self.root / directory).rglob("*.y*ml")):
-            if not path.resolve().is_relative_to(self.root):
-                continue
-            try:
-                document = yaml.load(path.read_text(), Loader=YamlLoader)
-            except (OSError, UnicodeDecodeError, yaml.YAMLError):
-                # Tacker has read or refused the file before; here it only helps to find typos.
-                continue
+        found = (self.root / directory).rglob("*.y*ml")
+        for path in sorted(islice(found, MAX_TEMPLATES)):
+            document = self._template(path)
             if isinstance(document, dict):
                 yield document
+
+    def _template(self, path: Path) -> Any:
+        """Return a template, read anew only where it has changed; None where it cannot be read.
+
+        Tacker has read or refused it before; here it only helps to find typos.
+        """
+        try:
+            path = self._inside(path)
+            state = path.stat()
+            if not stat.S_ISREG(state.st_mode):
+                return None
+            key = (path, state.st_mtime_ns, state.st_size)
+            if key not in self._templates:
+                small = state.st_size <= MAX_TEMPLATE
+                self._templates[key] = _read_template(path) if small else None
+            return self._templates[key]
+        except (OSError, PackageFileError):
+            return None
+
+
+def _read_template(path: Path) -> Any:
+    try:
+        return load_yaml(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, DocumentError):
+        return None
 
 
 def _members(parent: Any, key: str) -> Iterator[tuple[str, dict]]:
@@ -165,57 +185,3 @@ def _members(parent: Any, key: str) -> Iterator[tuple[str, dict]]:
         for name, value in (members if isinstance(members, dict) else {}).items():
             if isinstance(value, dict):
                 yield str(name), value
-
-
-# The ETSI type definitions are large: the C loader reads them some ten times faster.
-YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def read_image_archive(path: Path) -> ImageArchive:
-    """Read what a ``docker save`` archive holds (Docker image specification v1.2 and OCI layout).
-
-    Plain archives are only seeked through; compressed ones are read once.
-
-    :raises PackageFileError: not such an archive
-    """
-    members: dict[str, bytes] = {}
-    try:
-        with tarfile.open(path, "r:*") as archive:
-            for member in archive:
-                if member.isfile() and member.size <= SMALL_FILE:
-                    source = archive.extractfile(member) or io.BytesIO()
-                    content = source.read()
-                    if content[:1] in (b"{", b"["):
-                        members[posixpath.normpath(member.name)] = content
-        manifest = json.loads(members["manifest.json"])
-        tags: list[str] = []
-        image_ids: dict[str, frozenset[str]] = {}
-        architectures: dict[str, str] = {}
-        for image in manifest:
-            config_name = posixpath.normpath(image["Config"])
-            config_digest = posixpath.basename(config_name).removesuffix(".json")
-            manifests = _manifest_digests(members, config_digest)
-            for tag in image.get("RepoTags") or ():
-                tags.append(tag)
-                image_ids[tag] = frozenset(f"sha256:{d}" for d in {config_digest, *manifests})
-                architectures[tag] = str(json.loads(members[config_name]).get("architecture", ""))
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise PackageFileError(f"is not a readable tar archive ({error})") from None
-    except (KeyError, TypeError, AttributeError, ValueError):
-        raise PackageFileError("is not an archive made with 'docker save'") from None
-    if not tags:
-        raise PackageFileError("holds no tagged image; save it by name, not by id")
-    return ImageArchive(path, path.stat().st_size, tuple(tags), image_ids, architectures)
-
-
-def _manifest_digests(members: dict[str, bytes], config_digest: str) -> set[str]:
-    """Return the digests of the OCI manifests and indexes that lead to a config."""
-    digests: set[str] = set()
-    wanted = {config_digest}
-    # An index may point to an index: two rounds reach what docker save writes.
-    for _ in range(3):
-        for name, content in members.items():
-            if name.startswith("blobs/sha256/") and any(d.encode() in content for d in wanted):
-                digests.add(posixpath.basename(name))
-        wanted |= digests
-    return digests - {config_digest}

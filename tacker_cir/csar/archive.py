@@ -8,15 +8,16 @@ import io
 import re
 import stat
 import zipfile
-import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
-import yaml
-
+from tacker_cir.documents import DocumentError
+from tacker_cir.documents import load_yaml as load_document
 from tacker_cir.exceptions import TackerCirError
+
+T = TypeVar("T")
 
 TOSCA_META = "TOSCA-Metadata/TOSCA.meta"
 
@@ -25,8 +26,8 @@ CHUNK = 1024 * 1024
 #: No template or script of a package has more bytes than this; the ETSI types have 80 kB.
 MAX_TEXT = 4 * 1024 * 1024
 
-# What zipfile raises for a damaged, truncated or encrypted member.
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+#: Files in a package; those of the samples have some twenty.
+MAX_MEMBERS = 10_000
 
 # Tacker reads TOSCA.meta as YAML: a name must be a plain scalar in it.
 _SEGMENT = re.compile(r"[A-Za-z0-9_+@][A-Za-z0-9_+@.-]*")
@@ -120,11 +121,11 @@ class Reader:
     """
 
     def __init__(self, path: Path):
-        try:
-            self._zip = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise CsarError(f"{path} cannot be read as a zip file: {error}") from error
+        self._zip = _try(f"{path} cannot be read as a zip file", lambda: zipfile.ZipFile(path))
+        if len(self._zip.infolist()) > MAX_MEMBERS:
+            raise CsarError(f"{path} has more than {MAX_MEMBERS} files")
         self.members = {i.filename: i for i in self._zip.infolist() if not i.is_dir()}
+        self._digests: dict[tuple[str, str], str] = {}
 
     def __enter__(self) -> Reader:
         return self
@@ -153,10 +154,24 @@ class Reader:
         info = self.members[name]
         if info.file_size > MAX_TEXT:
             raise CsarError(f"{name} is larger than {MAX_TEXT} bytes")
-        try:
-            return self._zip.read(info)
-        except _DAMAGED as error:
-            raise CsarError(f"{name} is damaged: {error}") from error
+        return _try(f"{name} is damaged", lambda: self._zip.read(info))
+
+    def unpack(self, directory: Path, named: Collection[str], limit: int) -> None:
+        """Unpack what a check of a request looks at: templates, and the files that it names.
+
+        :param named: paths in the package
+        :param limit: bytes that are unpacked at most
+        :raises CsarError: damaged, or more than that
+        """
+        for name, info in self.members.items():
+            is_template = name.startswith(("Definitions/", "BaseHOT/"))
+            if not (name in named or (is_template and info.file_size <= MAX_TEXT)):
+                continue
+            limit -= info.file_size
+            if limit < 0:
+                raise CsarError(f"{name} and what is before it are too large to be unpacked")
+            # zipfile unpacks below the directory whatever the name is, and no more than it says.
+            _try(f"{name} is damaged", lambda info=info: self._zip.extract(info, directory))
 
     def text(self, name: str) -> str | None:
         """Return the text of a template, None where there is no such member.
@@ -174,14 +189,25 @@ class Reader:
         :param algorithm: as in TOSCA.meta or a VNFD, e.g. ``SHA-256``
         :raises CsarError: damaged member, or an algorithm that Tacker does not know
         """
-        digest = _hash(algorithm)
-        try:
-            with self._zip.open(self.members[name]) as stream:
-                while chunk := stream.read(CHUNK):
-                    digest.update(chunk)
-        except _DAMAGED as error:
-            raise CsarError(f"{name} is damaged: {error}") from error
-        return digest.hexdigest()
+        if (name, algorithm) not in self._digests:
+            digest = _hash(algorithm)
+            _try(f"{name} is damaged", lambda: self._feed(name, digest))
+            self._digests[name, algorithm] = digest.hexdigest()
+        return self._digests[name, algorithm]
+
+    def _feed(self, name: str, digest: Any) -> None:
+        with self._zip.open(self.members[name]) as stream:
+            while chunk := stream.read(CHUNK):
+                digest.update(chunk)
+
+
+def _try(problem: str, read: Callable[[], T]) -> T:
+    """Return what ``read`` does: for a damaged, truncated or encrypted file, zipfile and the
+    decompressors raise nearly anything."""
+    try:
+        return read()
+    except Exception as error:
+        raise CsarError(f"{problem}: {error or type(error).__name__}") from error
 
 
 def file_digest(path: Path, algorithm: str) -> str:
@@ -212,9 +238,9 @@ def load_yaml(name: str, text: str) -> dict:
     :raises CsarError: no YAML, or no mapping
     """
     try:
-        document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        raise CsarError(f"{name} is not YAML: {' '.join(str(error).split())}") from error
+        document = load_document(text)
+    except DocumentError as error:
+        raise CsarError(f"{name} is not YAML: {error}") from error
     if not isinstance(document, dict):
         raise CsarError(f"{name} is not a YAML mapping")
     return document

@@ -11,7 +11,7 @@ from typing import Literal
 
 from tacker_cir.csar.archive import TOSCA_META, CsarError, Reader, load_yaml
 from tacker_cir.csar.sources import installed_driver
-from tacker_cir.csar.vnfd import Vnfd, entry_definitions, read_vnfd
+from tacker_cir.csar.vnfd import Vnfd, entry_definitions, mapping, read_vnfd
 
 #: Operations that must call the driver (spec cir-k8s-cluster, "VNFD for Docker private registry"
 #: and "VNFD for Kubernetes cluster"). Tacker calls none for another one.
@@ -107,7 +107,7 @@ def _check_hashes(reader: Reader, meta: str) -> Iterator[Finding]:
             str(block.get("Hash") or ""),
         )
         if not (name and algorithm and given):
-            yield _error(TOSCA_META, f"a block lacks Name, Algorithm or Hash: {block}")
+            yield _error(TOSCA_META, f"a block lacks Name, Algorithm or Hash: {name[:60]!r}")
         elif "://" in name:
             yield Finding("warning", name, "is fetched by the conductor and was not checked here")
         elif name not in reader.members:
@@ -193,7 +193,7 @@ def _check_images(reader: Reader, vnfd: Vnfd) -> Iterator[Finding]:
         if file not in reader.members:
             yield _error(path, f"{node} has the image {file}, which is not in the package")
             continue
-        checksum = data.get("checksum") or {}
+        checksum = mapping(data, "checksum")
         algorithm, given = str(checksum.get("algorithm")), str(checksum.get("hash"))
         try:
             actual = reader.digest(file, algorithm)

@@ -18,6 +18,9 @@ _IMAGE_NODES = ("tosca.nodes.nfv.Vdu.Compute", "tosca.nodes.nfv.Vdu.VirtualBlock
 
 SW_IMAGE = "tosca.artifacts.nfv.SwImage"
 
+#: Files that a VNFD consists of; those of the samples are five.
+MAX_FILES = 100
+
 _GIB = 1024**3
 
 
@@ -39,20 +42,20 @@ class Vnfd:
     def nodes(self) -> Iterator[tuple[str, str, dict]]:
         """Yield file, name and template of every node template."""
         for path, document in self.documents.items():
-            for name, node in _mapping(document, "topology_template", "node_templates").items():
+            for name, node in mapping(document, "topology_template", "node_templates").items():
                 if isinstance(node, dict):
                     yield path, name, node
 
     def flavours(self) -> list[str]:
         """Return the files that define a deployment flavour."""
-        return [p for p, d in self.documents.items() if _mapping(d, *_SUBSTITUTION)]
+        return [p for p, d in self.documents.items() if mapping(d, *_SUBSTITUTION)]
 
     @property
     def vnfd_id(self) -> str | None:
         """The ``descriptor_id`` that the top-level template gives."""
         for path, _, node in self.nodes():
-            value = _mapping(node, "properties").get("descriptor_id")
-            if path == self.entry and isinstance(value, str):
+            value = mapping(node, "properties").get("descriptor_id")
+            if path == self.entry and isinstance(value, str) and value:
                 return value
         return None
 
@@ -66,36 +69,36 @@ class Vnfd:
             if name != "VNF":
                 continue
             operations: dict[str, list[str]] = {}
-            for operation, value in _mapping(node, "interfaces", "Vnflcm").items():
+            for operation, value in mapping(node, "interfaces", "Vnflcm").items():
                 driver = value.get("implementation") if isinstance(value, dict) else None
                 if isinstance(driver, dict):
                     driver = driver.get("primary")
                 if isinstance(driver, str):
                     operations.setdefault(driver, []).append(operation)
             for driver, names in operations.items():
-                file = _mapping(node, "artifacts", driver).get("file")
-                yield path, driver, names, file
+                file = mapping(node, "artifacts", driver).get("file")
+                yield path, driver, names, file if isinstance(file, str) else None
 
     def images(self) -> Iterator[tuple[str, str, str, dict]]:
         """Yield file, node name, image file and ``sw_image_data`` of each packaged VM image."""
         for path, name, node in self.nodes():
             if node.get("type") not in _IMAGE_NODES:
                 continue
-            for artifact in _mapping(node, "artifacts").values():
+            for artifact in mapping(node, "artifacts").values():
                 # Tacker takes an artifact in short notation for an image, too.
                 file = artifact if isinstance(artifact, str) else None
-                if _mapping(artifact).get("type") == SW_IMAGE:
+                if mapping(artifact).get("type") == SW_IMAGE:
                     file = artifact.get("file")
                 if isinstance(file, str) and "://" not in file:
                     # Tacker takes what follows the last "../" as a path from the package's top.
-                    data = _mapping(node, "properties", "sw_image_data")
+                    data = mapping(node, "properties", "sw_image_data")
                     yield path, name, file.split("../")[-1], data
 
 
 _SUBSTITUTION = ("topology_template", "substitution_mappings")
 
 
-def _mapping(value: Any, *keys: str) -> dict:
+def mapping(value: Any, *keys: str) -> dict:
     """Return the mapping under the keys; empty where something else or nothing is there."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
@@ -133,8 +136,13 @@ def _read_into(vnfd: Vnfd, path: str, read: Callable[[str], str | None]) -> bool
     text = read(path)
     if text is None:
         return False
+    if len(vnfd.documents) >= MAX_FILES:
+        raise CsarError(f"{vnfd.entry} imports more than {MAX_FILES} files")
     document = vnfd.documents[path] = load_yaml(path, text)
-    for item in document.get("imports") or ():
+    imports = document.get("imports") or []
+    if not isinstance(imports, list):
+        raise CsarError(f"{path}: imports is not a list")
+    for item in imports:
         name = _import_name(item)
         if "://" in name:
             vnfd.remote.append((path, name))
@@ -189,7 +197,8 @@ def set_vm_image(texts: dict[str, str], vnfd: Vnfd, image: Path, stored: str, na
     document = load_yaml(path, texts[path])
     node = document["topology_template"]["node_templates"][vdu]
     disk_format, disk_size = _disk_image(image)
-    node.setdefault("properties", {})["sw_image_data"] = {
+    node["properties"] = properties = dict(mapping(node, "properties"))
+    properties["sw_image_data"] = {
         "name": name,
         "version": "1.0",
         # Tacker compares this with what Glance computed, which is SHA-512 by default
@@ -200,7 +209,8 @@ def set_vm_image(texts: dict[str, str], vnfd: Vnfd, image: Path, stored: str, na
         "min_disk": f"{-(-disk_size // _GIB)} GB",
         "size": f"{image.stat().st_size} B",
     }
-    node.setdefault("artifacts", {})["sw_image"] = {
+    node["artifacts"] = artifacts = dict(mapping(node, "artifacts"))
+    artifacts["sw_image"] = {
         "type": SW_IMAGE,
         "file": f"../{stored}",
     }
@@ -229,8 +239,9 @@ def set_hot_defaults(texts: dict[str, str], values: Mapping[str, str]) -> None:
         if not path.startswith("BaseHOT/") or not path.endswith((".yaml", ".yml")):
             continue
         document = load_yaml(path, text)
-        vdus = _mapping(document, "parameters", "nfv", "default", "VDU")
-        for vdu in vdus.values():
+        vdus = mapping(document, "parameters", "nfv", "default", "VDU").values()
+        vdus = [vdu for vdu in vdus if isinstance(vdu, dict)]
+        for vdu in vdus:
             vdu.update(values)
         if vdus:
             texts[path] = _dump(document)

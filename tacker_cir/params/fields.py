@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tacker_cir.params import bounds
+
 PACKAGE_PATH = "a path relative to the top of the VNF package"
 
 # Grammar of distribution's reference package: [host[:port]/]name[:tag][@digest].
@@ -25,14 +27,18 @@ _APT_WORD = r"^[A-Za-z0-9][A-Za-z0-9./_-]*\Z"
 
 
 def string(description: str, **more: Any) -> dict[str, Any]:
-    """Return the schema of a string that is not empty."""
-    return {"type": "string", "minLength": 1, "description": description, **more}
+    """Return the schema of a string that is not empty and, unless ``more`` says so, no longer than
+    any name, path or address."""
+    bounded = {"type": "string", "minLength": 1, "maxLength": 1024}
+    return {**bounded, "description": description, **more}
 
 
 USERNAME = string("a login name of the VM", pattern=r"^[A-Za-z_][A-Za-z0-9_.@-]*\$?\Z")
 PASSWORD = string("the login's password", writeOnly=True, pattern=r"^[^\r\n\x00]+\Z")
 PRIVATE_KEY = string(
-    f"a private key without passphrase: the key itself, or {PACKAGE_PATH}", writeOnly=True
+    f"a private key without passphrase: the key itself, or {PACKAGE_PATH}",
+    writeOnly=True,
+    maxLength=bounds.MAX_TEXT,
 )
 
 
@@ -50,6 +56,7 @@ def proxy(**more: Any) -> dict[str, Any]:
             # A proxy's URL may hold a password.
             name: {
                 "type": "string",
+                "maxLength": 1024,
                 "pattern": rf"^\Z|{_URL}",
                 "writeOnly": True,
                 "description": "a URL http[s]://[user:password@]host[:port]",
@@ -59,6 +66,7 @@ def proxy(**more: Any) -> dict[str, Any]:
         | {
             "no_proxy": {
                 "type": "string",
+                "maxLength": 8192,
                 "pattern": r"^[^\s\"'\\]*\Z",
                 "description": "hosts, domains and networks separated by commas",
             }

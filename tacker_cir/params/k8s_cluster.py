@@ -15,13 +15,12 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import combinations
 from typing import Any
 
-import yaml
-
 from tacker_cir import kubernetes_versions
 from tacker_cir.command import Secret
+from tacker_cir.documents import DocumentError, load_yaml_all
 from tacker_cir.exceptions import Fault, InvalidMetadata, InvalidRequest
 from tacker_cir.login import Credentials
-from tacker_cir.package import VnfPackage, YamlLoader
+from tacker_cir.package import VnfPackage
 from tacker_cir.params import registry_metadata, schema
 from tacker_cir.params.install_script import find_script_fault
 from tacker_cir.params.k8s_cluster_schema import KEY, SCHEMA, UNSUPPORTED
@@ -382,8 +381,8 @@ class _Reader(Reader):
         if text is None:
             return None
         try:
-            documents = [d for d in yaml.load_all(text, Loader=YamlLoader) if d is not None]
-        except (yaml.YAMLError, ValueError, RecursionError):
+            documents = [d for d in load_yaml_all(text) if d is not None]
+        except DocumentError:
             documents = []
         if not documents or not all(
             isinstance(d, Mapping) and {"apiVersion", "kind"} <= d.keys() for d in documents

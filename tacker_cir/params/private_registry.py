@@ -137,7 +137,7 @@ class _Reader(Reader):
             return None
         if registry_image not in archive.tags:
             self.fault(
-                f"the archive holds {', '.join(archive.tags)}, but registry_image is "
+                f"the archive holds {', '.join(archive.tags[:5])}, but registry_image is "
                 f"{registry_image}; save that image, or name the right one in registry_image",
                 "image_path",
             )

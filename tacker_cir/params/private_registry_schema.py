@@ -25,7 +25,7 @@ SCHEMA: dict[str, Any] = {
             "type": "array",
             "minItems": 1,
             "description": "a list of the VM's public host keys, as in ssh_host_*_key.pub",
-            "items": string("a public key line, e.g. 'ssh-ed25519 AAAA...'"),
+            "items": string("a public key line, e.g. 'ssh-ed25519 AAAA...'", maxLength=4096),
         },
         "image_path": string(f"a file made with 'docker save', {PACKAGE_PATH}"),
         "port_no": {

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +14,13 @@ from tacker_cir.command import Secret
 from tacker_cir.exceptions import Fault, InvalidRequest
 from tacker_cir.login import Credentials, load_private_key
 from tacker_cir.package import PackageFileError, VnfPackage
-from tacker_cir.params import schema
+from tacker_cir.params import bounds, schema
 from tacker_cir.params.proxy import Proxy, is_url
 
 Key = str | int
+
+# Where a member or an entry begins in a path.
+_STEP = re.compile(r"[.\[]")
 
 _AS_A_PATH = "the value is taken as a path and"
 
@@ -42,9 +46,14 @@ def find_parameter(
     """Return the member ``key`` of ``additionalParams``.
 
     :param expected: its schema
-    :raises InvalidRequest: there is none
+    :raises InvalidRequest: there is none, or it is larger than any request
     """
     given = additional_params if isinstance(additional_params, Mapping) else {}
+    excess = bounds.find_oversize(given, "additionalParams")
+    if key in given and not excess:
+        excess = bounds.find_excess(given[key], schema.join("additionalParams", key))
+    if excess:
+        raise InvalidRequest(excess)
     if key in given:
         return given[key]
     near = [name for name in given if schema.did_you_mean(str(name), [key]).startswith("did")]
@@ -69,7 +78,12 @@ class Reader:
         package: VnfPackage | None,
         faults: Iterable[Fault],
     ):
-        self.raw, self.path, self.package, self.faults = raw, path, package, list(faults)
+        self.raw, self.path, self.package = raw, path, package
+        self.faults: list[Fault] = []
+        # The paths of all faults and of what they are in.
+        self._faulty: set[str] = set()
+        for fault in faults:
+            self._note(fault)
 
     def sound(self, *keys: Key) -> Any:
         """Return the value at ``keys``, None where it is absent or already known as faulty."""
@@ -81,15 +95,17 @@ class Reader:
             elif not isinstance(value, Mapping) or key not in value:
                 return None
             value = value[key]
-        path = schema.join(self.path, *keys)
-        inside = (path + ".", path + "[")
-        if any(f.path == path or f.path.startswith(inside) for f in self.faults):
-            return None
-        return value
+        return None if schema.join(self.path, *keys) in self._faulty else value
 
     def fault(self, problem: str, *keys: Key) -> None:
         """Note a fault of the value at ``keys``."""
-        self.faults.append(Fault(schema.join(self.path, *keys), problem))
+        self._note(Fault(schema.join(self.path, *keys), problem))
+
+    def _note(self, fault: Fault) -> None:
+        self.faults.append(fault)
+        ends = (match.start() for match in _STEP.finditer(fault.path))
+        self._faulty.update(fault.path[:end] for end in ends)
+        self._faulty.add(fault.path)
 
     def package_text(self, *keys: Key, shown: bool = True) -> str | None:
         """Return the text file of the package that the value at ``keys`` names.

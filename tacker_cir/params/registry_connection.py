@@ -16,6 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from tacker_cir.command import Secret
+from tacker_cir.params import schema
 from tacker_cir.params.names import is_host_name, split_server
 from tacker_cir.params.reader import Key, Reader
 from tacker_cir.render import docker_auth
@@ -187,7 +188,7 @@ class _ItemReader:
         text = self._sound("hosts_string")
         if text is None:
             return None
-        expected = f"expected '<IP address> <FQDN>'; got {text!r}"
+        expected = f"expected '<IP address> <FQDN>'; got {schema.shown(text)}"
         address, *names = text.split() or [""]
         try:
             parsed = ipaddress.ip_address(address)
@@ -198,11 +199,12 @@ class _ItemReader:
             self._fault(f"{expected}, an address that no registry has", "hosts_string")
         if not names:
             self._fault(f"{expected}, without a name", "hosts_string")
-        for name in names:
-            if not is_host_name(name):
-                self._fault(f"{expected}; {name!r} is no host name", "hosts_string")
-            elif name.lower() == "localhost":
-                self._fault(f"{expected}; localhost is the node itself", "hosts_string")
+        bad = [name for name in names if not is_host_name(name)]
+        if bad:
+            more = f" (and {len(bad) - 1} more)" if bad[1:] else ""
+            self._fault(f"{expected}; {bad[0][:60]!r} is no host name{more}", "hosts_string")
+        if "localhost" in (name.lower() for name in names):
+            self._fault(f"{expected}; localhost is the node itself", "hosts_string")
         return HostsEntry(str(parsed), tuple(names))
 
     def _token_server(self) -> str | None:

@@ -9,47 +9,63 @@ written as JSON, and a long one is divided into several lists whose keys end in 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tacker_cir.documents import DocumentError, load_json
 from tacker_cir.exceptions import Fault, InvalidMetadata
+from tacker_cir.params import bounds
 from tacker_cir.params.registry_connection import KEY
 
 PATH = f"metadata.{KEY}"
 
-_KEY = re.compile(rf"{KEY}(?:_([1-9][0-9]*))?")
+_KEY = re.compile(rf"{KEY}(?:_([1-9][0-9]{{0,3}}))?")
+# What somebody writes who means such a key: another number, another case, a hyphen.
+_LIKE_A_KEY = re.compile(rf"\s*{KEY.replace('_', '[_ -]?')}[\s_-]*[0-9]*\s*", re.IGNORECASE)
 
 
 def read(metadata: Mapping[str, Any]) -> list[Any] | None:
     """Return the list of registries, unchecked; None where the metadata hold none.
 
-    :raises InvalidMetadata: a value is not a list in JSON
+    :raises InvalidMetadata: a value is not a list in JSON, or a key is not one of those above
     """
     parts: dict[int, str] = {}
+    faults = []
     for key in metadata:
         match = _KEY.fullmatch(key)
-        if match:
-            parts[int(match[1] or 1)] = key
-    if not parts:
-        return None
-    registries: list[Any] = []
-    faults = []
-    for _, key in sorted(parts.items()):
-        try:
-            found = json.loads(metadata[key])
-        except (TypeError, ValueError):
-            found = None
-        if isinstance(found, list):
-            registries += found
-        else:
-            # Not shown: it may hold a password.
-            problem = "expected a list of registries, written as JSON in one string"
+        if match is None:
+            if _LIKE_A_KEY.fullmatch(key):
+                problem = f"is not read; expected {KEY}, {KEY}_2, {KEY}_3, ..."
+                faults.append(Fault(f"metadata.{key}", problem))
+            continue
+        first = parts.setdefault(int(match[1] or 1), key)
+        if first != key:
+            problem = f"is the same part of the list as {first}; expected one of the two"
             faults.append(Fault(f"metadata.{key}", problem))
+    registries: list[Any] = []
+    for _, key in sorted(parts.items()):
+        found, problem = _read_list(metadata[key])
+        registries += found
+        if problem:
+            faults.append(Fault(f"metadata.{key}", problem))
+    faults += bounds.find_excess(registries, PATH)
     if faults:
         raise InvalidMetadata(faults)
-    return registries
+    return registries if parts else None
+
+
+def _read_list(text: Any) -> tuple[list[Any], str | None]:
+    """Return the list that a text holds, and what is wrong with it: not the text, which may hold a
+    password."""
+    problem = "expected a list of registries, written as JSON in one string"
+    if not isinstance(text, str) or len(text) > bounds.MAX_SIZE:
+        return [], problem
+    try:
+        found = load_json(text, unique=True)
+    except DocumentError as error:
+        return [], f"{problem}: {error}"
+    return (found, None) if isinstance(found, list) else ([], problem)
 
 
 def relocated(faults: Iterable[Fault], parameter: str) -> list[Fault]:

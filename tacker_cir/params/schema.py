@@ -14,8 +14,12 @@ from typing import Any
 import jsonschema
 
 from tacker_cir.exceptions import Fault
+from tacker_cir.params import bounds
 
 _SHOWN_LENGTH = 60
+# A package may have any number of names.
+_SHOWN_NAMES = 20
+_COMPARED_NAMES = 500
 
 
 def find_faults(instance: Any, schema: Mapping[str, Any], path: str) -> list[Fault]:
@@ -30,11 +34,15 @@ def find_faults(instance: Any, schema: Mapping[str, Any], path: str) -> list[Fau
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
-    """Return a hint at the nearest known name, or the list of all known names."""
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if nearest:
-        return f"did you mean {nearest[0]}?"
-    return f"known: {', '.join(sorted(known))}"
+    """Return a hint at the nearest known name, or the list of known names."""
+    near = difflib.get_close_matches(
+        name[: bounds.MAX_NAME], known[:_COMPARED_NAMES], n=1, cutoff=0.5
+    )
+    if near:
+        return f"did you mean {near[0]}?"
+    more = len(known) - _SHOWN_NAMES
+    listing = ", ".join(sorted(known)[:_SHOWN_NAMES])
+    return f"known: {listing}" + (f" and {more} more" if more > 0 else "")
 
 
 def join(path: str, *keys: str | int) -> str:
@@ -57,6 +65,10 @@ def _faults(error: jsonschema.ValidationError, root: str) -> Iterator[Fault]:
         for name in error.instance:
             if name not in known:
                 yield Fault(join(path, name), f"unknown key; {did_you_mean(str(name), known)}")
+    elif error.validator == "maxLength":
+        limit = f"at most {error.validator_value} characters"
+        problem = f"expected {schema.get('description')}, of {limit}; got {len(error.instance)}"
+        yield Fault(path, problem)
     else:
         yield Fault(path, f"expected {schema.get('description')}; got {_shown(error, schema)}")
 
@@ -70,6 +82,11 @@ def _shown(error: jsonschema.ValidationError, schema: Mapping[str, Any]) -> str:
     if schema.get("writeOnly"):
         article = "a" if error.validator == "type" else "another"
         return "an empty string" if value == "" else f"{article} {_type(value)}"
+    return shown(value)
+
+
+def shown(value: Any) -> str:
+    """Return a value that is no secret as a fault shows it."""
     text = repr(value)
     return text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "..."
 
@@ -79,4 +96,4 @@ def _type(value: Any) -> str:
         return "object"
     if isinstance(value, list):
         return "list"
-    return {bool: "boolean", int: "number", float: "number", str: "string"}[type(value)]
+    return {bool: "boolean", str: "string"}.get(type(value), "number")

@@ -9,6 +9,8 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from tacker_cir.documents import load_json
+
 _DOCKER_HUB = "docker.io"
 # Docker Hub has kept the key of the first version of its API.
 _DOCKER_HUB_KEY = "https://index.docker.io/v1/"
@@ -69,7 +71,7 @@ def _parse(text: str | None) -> dict[str, Any]:
     if text is None or not text.strip():
         return {}
     try:
-        document = json.loads(text)
+        document = load_json(text)
     except ValueError:
         raise ValueError("is not JSON") from None
     if not isinstance(document, dict) or not isinstance(document.get("auths", {}), dict):

@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from tacker_cir.documents import load_json
+
 _INSECURE = "insecure-registries"
 _MIRRORS = "registry-mirrors"
 _LIVE_RESTORE = "live-restore"
@@ -80,7 +82,7 @@ def _parse(text: str | None) -> dict[str, Any]:
     if text is None or not text.strip():
         return {}
     try:
-        document = json.loads(text)
+        document = load_json(text)
     except ValueError as error:
         raise ValueError(f"is not JSON: {error}") from None
     if not isinstance(document, dict):

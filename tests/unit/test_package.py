@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import io
+import json
+import lzma
 import os
 import re
+import tarfile
+import tracemalloc
+from pathlib import Path
 
 import pytest
 
-from tacker_cir.package import SMALL_FILE, PackageFileError, read_image_archive
+from tacker_cir.package import MAX_TEMPLATE, SMALL_FILE, PackageFileError, read_image_archive
 from tests.unit.conftest import docker_archive, oci_archive, write_tar
 
 
@@ -118,6 +125,160 @@ def test_an_image_archive_tells_what_it_holds(tmp_path, make, mode):
     assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", image_id) for image_id in ids)
     # The OCI layout has a manifest, whose digest is the id in containerd's image store.
     assert len(ids) == (2 if make is oci_archive else 1)
+
+
+def test_the_ids_of_an_image_are_all_that_leads_to_it(tmp_path):
+    members = oci_archive(["registry:latest"])
+    (single,) = read_image_archive(write_tar(tmp_path / "a", members)).image_ids.values()
+    manifest = next(i for i in single if i[7:] in members["index.json"].decode())
+    index = json.dumps({"manifests": [{"digest": manifest}, {"digest": "sha256:" + "0" * 64}]})
+    above = json.dumps({"manifests": [{"digest": "sha256:" + "1" * 64}]})
+    blobs = {"1": index, "2": above, "3": '{"manifests": 7, "config": []}'}
+    members |= {f"blobs/sha256/{digit * 64}": text.encode() for digit, text in blobs.items()}
+    archive = read_image_archive(write_tar(tmp_path / "b", members))
+    expected = {"sha256:" + "1" * 64, "sha256:" + "2" * 64}
+    assert archive.image_ids["registry:latest"] == single | expected
+
+
+def _manifest(**more):
+    files = docker_archive(["a:1"])
+    (image,) = json.loads(files["manifest.json"])
+    return files | {"manifest.json": json.dumps([image | more]).encode()}
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        _manifest(RepoTags=[1]),
+        _manifest(RepoTags="a:1"),
+        _manifest(RepoTags={"a:1": 1}),
+        _manifest(RepoTags=[["a:1"]]),
+        _manifest(Config=1),
+        _manifest(Config=None),
+        _manifest(Config="manifest.json"),
+        docker_archive(["a:1"]) | {"manifest.json": b"[" * 100_000},
+        docker_archive(["a:1"]) | {"manifest.json": b"[" + b"9" * 5000 + b"]"},
+        docker_archive(["a:1"]) | {"manifest.json": b"[1]"},
+        docker_archive(["a:1"]) | {"manifest.json": b'["a:1"]'},
+        docker_archive(["a:1"]) | {"manifest.json": b"[\xff]"},
+        _manifest(RepoTags=[f"a:{i}" for i in range(1000)]),
+    ],
+    ids=lambda members: members["manifest.json"][:60].decode(errors="replace"),
+)
+def test_a_manifest_of_another_shape_is_a_fault(tmp_path, members):
+    with pytest.raises(PackageFileError, match="made with 'docker save'|more than 64 tagged"):
+        read_image_archive(write_tar(tmp_path / "image.tar", members))
+
+
+def _bombs():
+    """Yield a name and members whose gigabytes pack into kilobytes."""
+    yield "one large layer", [("layer", 24 * 2**20, b"\0")]
+    yield "many manifests", [(f"m{i}", 2**20, b"{") for i in range(17)]
+    yield "more members than an image has", [(f"m{i}", 0, b"") for i in range(11_000)]
+    yield "a large name", [("n" * 5_000_000, 0, b"")]
+    yield "many large names", [(f"{i}" + "n" * 60_000, 0, b"") for i in range(300)]
+
+
+@pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("pack", [gzip.open, bz2.open, lzma.open], ids=["gz", "bz2", "xz"])
+@pytest.mark.parametrize("members", [m for _, m in _bombs()], ids=[n for n, _ in _bombs()])
+def test_a_small_archive_costs_little(tmp_path, members, pack, format):
+    path = tmp_path / "bomb"
+    level = {"preset": 0} if pack is lzma.open else {"compresslevel": 1}
+    with (
+        pack(path, "wb", **level) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=format) as tar,
+    ):
+        for name, size, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = size
+            tar.addfile(info, _Repeated(content, size))
+    assert path.stat().st_size < 2_000_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(PackageFileError, match="more than|larger headers|docker save"):
+            read_image_archive(path)
+        # xz -9 needs 65 MiB to be unpacked; what Python counts is without it.
+        assert tracemalloc.get_traced_memory()[1] < 48 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+class _Repeated:
+    """A file of one character."""
+
+    def __init__(self, content: bytes, size: int):
+        self._content, self._left = content, size
+
+    def read(self, size: int) -> bytes:
+        size = min(size, self._left)
+        self._left -= size
+        return self._content * size
+
+
+def test_an_archive_that_wants_much_memory_is_refused(tmp_path):
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 512 * 2**20, "preset": 0}]
+    plain = write_tar(tmp_path / "plain", docker_archive(["a:1"])).read_bytes()
+    # The size of the dictionary is in the header, whatever the content needs.
+    (tmp_path / "image.xz").write_bytes(lzma.compress(plain, filters=filters))
+    with pytest.raises(PackageFileError, match="is not a readable tar archive.*emory"):
+        read_image_archive(tmp_path / "image.xz")
+
+
+def test_a_sparse_file_is_not_looked_into(tmp_path):
+    """Its map may have any number of entries; tarfile reads them all."""
+    path = tmp_path / "image.tar"
+    count = 50_000
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo("sparse")
+        info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0",
+                            "GNU.sparse.realsize": "1", "GNU.sparse.name": "x"}  # fmt: skip
+        text = f"{count}\n".encode() + b"0\n1\n" * count
+        info.size = len(text) + -len(text) % 512
+        tar.addfile(info, io.BytesIO(text.ljust(info.size, b"\0")))
+    tracemalloc.start()
+    try:
+        with pytest.raises(PackageFileError):
+            read_image_archive(path)
+        assert tracemalloc.get_traced_memory()[1] < 48 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_each_template_is_read_once(package, monkeypatch):
+    read = []
+    text = Path.read_text
+
+    def read_text(path, **how):
+        read.append(path)
+        return text(path, **how)
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    for _ in range(3):
+        assert package.connection_points("simple")
+        package.scaling_aspects("simple")
+    assert len(read) == len(set(read)) == 3
+
+
+def test_templates_that_are_none(package):
+    """Whatever is called a template: it is passed over, and nothing waits for it."""
+    os.mkfifo(package.root / "Definitions/pipe.yaml")
+    (package.root / "Definitions/circle.yaml").symlink_to("circle.yaml")
+    (package.root / "Definitions/large.yaml").write_bytes(b"a" * (MAX_TEMPLATE + 1))
+    (package.root / "Definitions/value.yaml").write_text("a: !!float ''")
+    (package.root / "Definitions/deep.yaml").write_text("[" * 100_000)
+    (package.root / "Definitions/list.yaml").write_text(
+        "topology_template: [7, {node_templates: {1: 2}}]"
+    )
+    assert package.connection_points("simple") == {"PrivateRegistryVDU_CP1", "CP_FIP"}
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "circle", "Files/circle/x", "\ud800", "Files/" * 900])
+def test_paths_that_no_file_has(package, path):
+    (package.root / "circle").symlink_to("circle")
+    (package.root / "Files/circle").symlink_to("circle")
+    with pytest.raises(PackageFileError):
+        package.read(path)
 
 
 def test_names_may_begin_with_a_dot(tmp_path):

@@ -39,6 +39,37 @@ def test_what_is_no_list_is_refused_and_not_shown(value):
     assert "the VNF instance's metadata do not fit, no node was changed" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        ((KEY, f"{KEY}_1"), f"metadata.{KEY}_1: is the same part of the list as {KEY}"),
+        ((f"{KEY}_1", KEY), f"metadata.{KEY}: is the same part of the list as {KEY}_1"),
+        ((KEY, f"{KEY}_01"), f"metadata.{KEY}_01: is not read; expected {KEY}, {KEY}_2"),
+        ((KEY, f"{KEY}_0"), f"metadata.{KEY}_0: is not read"),
+        ((KEY, f"{KEY}2"), f"metadata.{KEY}2: is not read"),
+        ((KEY, f"{KEY}-2"), f"metadata.{KEY}-2: is not read"),
+        ((KEY, f"{KEY}_"), f"metadata.{KEY}_: is not read"),
+        ((KEY, f" {KEY}"), f"metadata. {KEY}: is not read"),
+        ((KEY, f"{KEY}_12345"), f"metadata.{KEY}_12345: is not read"),
+        ((KEY, f"{KEY}_" + "9" * 5000), "is not read"),
+        ((KEY.upper(),), f"metadata.{KEY.upper()}: is not read"),
+    ],
+    ids=lambda value: str(value)[-60:],
+)
+def test_no_list_is_dropped_without_a_word(keys, fault):
+    with pytest.raises(InvalidRequest) as caught:
+        registry_metadata.read({key: json.dumps([ONE]) for key in keys})
+    assert fault in str(caught.value)
+
+
+def test_a_member_given_twice_is_refused():
+    text = '[{"connection_type": "0", "server": "a.b", "server": "c.d", "password": "hunter2"}]'
+    with pytest.raises(InvalidRequest, match="an object has 'server' twice") as caught:
+        registry_metadata.read({f"{KEY}_2": text})
+    assert caught.value.faults[0].path == f"metadata.{KEY}_2"
+    assert "hunter2" not in str(caught.value)
+
+
 def test_faults_are_told_where_the_user_finds_them():
     faults = [
         Fault(f"additionalParams.k.{KEY}[1].server", "a"),
