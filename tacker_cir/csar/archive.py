@@ -157,15 +157,14 @@ class Reader:
         return _try(f"{name} is damaged", lambda: self._zip.read(info))
 
     def unpack(self, directory: Path, named: Collection[str], limit: int) -> None:
-        """Unpack what a check of a request looks at: templates, and the files that it names.
+        """Unpack what a check of a request may look at: small files, and large ones that it names.
 
         :param named: paths in the package
         :param limit: bytes that are unpacked at most
         :raises CsarError: damaged, or more than that
         """
         for name, info in self.members.items():
-            is_template = name.startswith(("Definitions/", "BaseHOT/"))
-            if not (name in named or (is_template and info.file_size <= MAX_TEXT)):
+            if info.file_size > MAX_TEXT and name not in named:
                 continue
             limit -= info.file_size
             if limit < 0:

@@ -13,9 +13,9 @@ from tacker_cir.package import VnfPackage
 
 
 def unpack(csar: Path, directory: Path, texts: Iterable[str]) -> VnfPackage:
-    """Return the package with its templates and the files that a request may mean.
+    """Return the package with the files that a check of a request may look at.
 
-    Disk images and whatever else a package has stay packed: they may be of any size.
+    Disk images and other large files that the request does not name stay packed.
 
     :param csar: the zip file
     :param directory: where to unpack, empty
