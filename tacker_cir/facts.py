@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import shlex
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ file_fact() {
 }
 # What a write that was killed left.
 unfinished_fact() { file_fact "${1%/*}/.${1##*/}.tacker-cir-new"; }
+printf 'clock\t%s\n' "$(date +%s)"
 sed 's/^/os\t/' /etc/os-release
 printf 'arch\t%s\n' "$(dpkg --print-architecture)"
 printf 'dpkg\t%s\n' "$(dpkg --audit | head -n 1)"
@@ -72,6 +74,8 @@ printf 'end\n'
 """
 
 
+# Enough for 30,000 years, whatever a machine says.
+_SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
@@ -93,6 +97,8 @@ class FileFact:
 class Facts:
     """State of one machine.
 
+    :param clock: seconds since 1970 by the machine's clock, None where it did not tell
+    :param clock_ahead: seconds that the machine's clock is ahead of ours, negative where behind
     :param os_release: content of /etc/os-release
     :param architecture: Debian's name, e.g. ``amd64``
     :param cloud_init: its status, e.g. ``running``; "" without cloud-init
@@ -116,6 +122,8 @@ class Facts:
     :param containers: ``docker container inspect`` by name, of those asked for that exist
     """
 
+    clock: float | None = None
+    clock_ahead: float = 0.0
     os_release: dict[str, str] = field(default_factory=dict)
     architecture: str = ""
     cloud_init: str = ""
@@ -190,8 +198,10 @@ def gather(
     wants += [f"container:{c}" for c in containers]
     # The contents of files are among it, logins too.
     command = Command.script("read the machine's state", _SCRIPT, *wants, confidential=True)
+    start = time.time()
     output = connection.run(command).stdout
     facts = parse(output)
+    facts.clock_ahead = clock_ahead(facts.clock, start)
     if not output.endswith("end\n"):
         raise _cut(connection, command, "its answer")
     for path, content in facts.contents.items():
@@ -216,6 +226,17 @@ def _cut(connection: Connection, command: Command, what: str) -> HostError:
     )
 
 
+def clock_ahead(clock: float | None, asked: float) -> float:
+    """Return the seconds that a machine's clock is ahead of ours, as far as that is certain.
+
+    :param clock: what it said, in whole seconds
+    :param asked: our clock when it was asked; its answer came just now
+    """
+    if clock is None:
+        return 0.0
+    return max(clock - time.time(), 0.0) + min(clock + 1 - asked, 0.0)
+
+
 def parse(text: str) -> Facts:
     """Return the facts in the script's output."""
     facts = Facts()
@@ -225,6 +246,8 @@ def parse(text: str) -> Facts:
         if kind == "os" and "=" in rest and not rest.startswith("#"):
             key, _, value = rest.partition("=")
             facts.os_release[key] = " ".join(shlex.split(value))
+        elif kind == "clock" and _SECONDS.fullmatch(rest):
+            facts.clock = float(rest)
         elif kind == "arch":
             facts.architecture = rest
         elif kind == "dpkg":

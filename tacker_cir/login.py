@@ -15,7 +15,7 @@ from tacker_cir import log as logging
 from tacker_cir.command import Secret
 from tacker_cir.hostkeys import HostKeyChecker, HostKeyMismatch
 from tacker_cir.steps import timed
-from tacker_cir.texts import shown
+from tacker_cir.text import shown
 from tacker_cir.transport import BoundedTransport
 from tacker_cir.waiting import PROGRESS, Deadline, poll
 

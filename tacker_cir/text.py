@@ -18,3 +18,14 @@ def _shown(character: str) -> str:
     if character.isprintable():
         return character
     return " " if character.isspace() else character.encode("unicode_escape").decode()
+
+
+def shown(text: object, limit: int = 300) -> str:
+    """Return the beginning of a text as :func:`printable` shows it: who sends it decides on its
+    length, too.
+
+    :param limit: characters
+    """
+    whole = str(text)
+    begin = printable(whole[:limit])[:limit]
+    return begin if len(whole) <= limit else f"{begin}..."

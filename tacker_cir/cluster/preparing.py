@@ -21,7 +21,7 @@ from tacker_cir.command import Command
 from tacker_cir.facts import Facts, gather
 from tacker_cir.host import runtime as host_runtime
 from tacker_cir.host.files import ensure_files
-from tacker_cir.host.system import check_supported, wait_first_boot
+from tacker_cir.host.system import check_clock, check_supported, wait_first_boot
 from tacker_cir.params.k8s_cluster import ClusterParams, KubernetesPackages
 from tacker_cir.params.names import split_server
 from tacker_cir.params.registry_connection import RegistryConnection
@@ -178,6 +178,7 @@ def prepare(host: Host, site: Site) -> str:
     check_supported(str(node), host.facts)
     _check_suits(host, site)
     wait_first_boot(connection, host.facts, options.first_boot_timeout)
+    check_clock(connection, host.facts)
     script = script_of(host, site)
     # First of all: sudo looks the machine's new name up at each command, and a name that is not
     # there costs it seconds.

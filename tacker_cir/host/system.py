@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import time
+
 from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import HostError
-from tacker_cir.facts import Facts
+from tacker_cir.facts import Facts, clock_ahead
 from tacker_cir.ssh import Connection
 from tacker_cir.steps import timed
 from tacker_cir.waiting import Deadline, poll
@@ -24,7 +26,18 @@ SUPPORTED = {
 _CLOUD_INIT_BUSY = ("running", "not run", "not started")
 
 
+#: Seconds by which two clocks may differ; kubeadm dates its certificates back by as much.
+CLOCK_TOLERANCE = 300
+#: Seconds for a time service to set the clock of a machine that just booted.
+CLOCK_TIMEOUT = 60
+_SPANS = ((365 * 86400, "years"), (86400, "days"), (3600, "hours"), (60, "minutes"))
+
+
 class _StillBooting(Exception):
+    pass
+
+
+class _WrongClock(Exception):
     pass
 
 
@@ -72,3 +85,41 @@ def wait_first_boot(connection: Connection, facts: Facts, timeout: float) -> Non
             "look at /var/log/cloud-init-output.log of the VM; a slow VM needs a higher "
             "[tacker_cir] first_boot_timeout",
         ) from None
+
+
+def check_clock(connection: Connection, facts: Facts, timeout: float = CLOCK_TIMEOUT) -> None:
+    """Refuse a clock with which nothing works that has a certificate: apt, registries, Kubernetes.
+
+    Right after a boot, the time service may still be about to set it.
+
+    :param timeout: seconds
+    :raises HostError: it differs from the conductor's
+    """
+    if abs(facts.clock_ahead) <= CLOCK_TOLERANCE:
+        return
+    ask = Command(("date", "+%s"), "compare the clocks")
+
+    def attempt() -> None:
+        asked = time.time()
+        said = connection.run(ask).stdout.strip()
+        ahead = clock_ahead(float(said[:12]) if said.isdecimal() else None, asked)
+        if abs(ahead) > CLOCK_TOLERANCE:
+            raise _WrongClock(clock_difference(ahead))
+
+    try:
+        poll(attempt, Deadline(timeout), retry_on=(_WrongClock,))
+    except _WrongClock as error:
+        raise HostError(
+            connection.node,
+            ask.step,
+            f"the VM's clock is {error} the conductor's: certificates are judged by it",
+            "let the VM reach a time server (see 'timedatectl' there), or correct the conductor's "
+            "clock if that is the wrong one",
+        ) from None
+
+
+def clock_difference(ahead: float) -> str:
+    """Return a difference of clocks in words, e.g. ``3 years behind``."""
+    seconds = abs(ahead)
+    unit, name = next(((u, n) for u, n in _SPANS if seconds >= 1.9 * u), (1, "seconds"))
+    return f"{seconds / unit:.0f} {name} {'ahead of' if ahead > 0 else 'behind'}"

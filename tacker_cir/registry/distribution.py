@@ -22,7 +22,7 @@ _VERSION_HEADER, _VERSION = "docker-distribution-api-version", "registry/2.0"
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _GAP = re.compile(r"[ \t,]*")
 _PARAMETER = re.compile(rf'({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))')
-_SCHEME = re.compile(rf"({_TOKEN})(?:[ \t]+[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$)))?")
+_SCHEME = re.compile(rf"({_TOKEN})(?=[ \t,]|$)(?:[ \t]+[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$)))?")
 # What may stand in a header; real tokens are RFC 6750's b64token.
 _BEARER = re.compile(r"[\x20-\x7e]{1,32768}")
 # A request's target, where http.client asks for no more.

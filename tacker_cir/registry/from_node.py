@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar
 
 from tacker_cir.command import Command, Secret
 from tacker_cir.ssh import Connection
-from tacker_cir.texts import shown
+from tacker_cir.text import shown
 from tacker_cir.waiting import Deadline
 
 T = TypeVar("T")
@@ -91,11 +91,14 @@ class Answer:
     """An HTTP response.
 
     :param headers: names in lower case; the values of a name joined by commas (RFC 9110, 5.3)
+    :param validity: from when to when the server's certificate holds, in seconds since 1970; None
+        where none was judged
     """
 
     status: int
     headers: Mapping[str, str]
     body: str
+    validity: tuple[float, float] | None = None
 
 
 class Stream:
@@ -263,13 +266,15 @@ def get(
     client = http.client.HTTPConnection(host, port)
     if tls is not None:
         client.default_port = http.client.HTTPS_PORT
-    client.sock = stream if tls is None else _Tls(stream, tls, host)  # type: ignore[assignment]
+    secured = None if tls is None else _Tls(stream, tls, host)
+    client.sock = secured or stream  # type: ignore[assignment]
     client.request("GET", path, headers=dict(headers))
     answer = client.getresponse()
     received = {
         name.lower(): ", ".join(answer.headers.get_all(name, ())) for name in answer.headers
     }
-    return Answer(answer.status, received, answer.read(KEEP_BODY).decode("utf-8", "replace"))
+    body = answer.read(KEEP_BODY).decode("utf-8", "replace")
+    return Answer(answer.status, received, body, secured.validity if secured else None)
 
 
 class _Reader(io.RawIOBase):
@@ -293,6 +298,15 @@ class _Tls(Stream):
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_hostname=host)
         self._step(self._tls.do_handshake)
+
+    @property
+    def validity(self) -> tuple[float, float] | None:
+        """From when to when the server's certificate holds, None where it was not judged."""
+        certificate = self._tls.getpeercert()
+        if not certificate:
+            return None
+        first, last = (str(certificate[key]) for key in ("notBefore", "notAfter"))
+        return ssl.cert_time_to_seconds(first), ssl.cert_time_to_seconds(last)
 
     def sendall(self, data: bytes) -> None:
         while data:

@@ -72,6 +72,7 @@ def ensure_registry(
     system.check_supported(connection.node, facts)
     _check_architecture(connection.node, facts, params)
     system.wait_first_boot(connection, facts, options.first_boot_timeout)
+    system.check_clock(connection, facts)
     changed = docker.ensure_docker(
         connection,
         facts,

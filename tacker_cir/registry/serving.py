@@ -14,7 +14,7 @@ from tacker_cir.inventory import Node
 from tacker_cir.registry import from_node
 from tacker_cir.registry.distribution import is_registry
 from tacker_cir.ssh import Connection
-from tacker_cir.texts import shown
+from tacker_cir.text import shown
 from tacker_cir.waiting import Deadline, poll
 
 LOG = logging.getLogger(__name__)

@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import functools
-import re
+import time
 from collections.abc import Sequence
 
 from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import CommandFailed, CommandTimeout, HostError
+from tacker_cir.facts import clock_ahead
 from tacker_cir.host.runtime import CONTAINERD_CERTS_D
 from tacker_cir.params.registry_connection import RegistryConnection
-from tacker_cir.registry.visit import Fault, NotYet, Visit
+from tacker_cir.registry.pull_faults import PullFault, tell
+from tacker_cir.registry.visit import Fault, NotYet, Trust, Visit
 from tacker_cir.ssh import Connection
 from tacker_cir.steps import timed
 from tacker_cir.waiting import Deadline, poll
@@ -52,9 +54,9 @@ def verify_access(
     :raises HostError: naming each registry that failed, why, and what to do
     """
     faults: list[tuple[RegistryConnection, Fault]] = []
-    authorities = functools.cache(lambda: _node_authorities(connection))
+    trust = functools.cache(lambda: _node_trust(connection))
     for registry in registries:
-        visit = Visit(connection, registry, authorities)
+        visit = Visit(connection, registry, trust)
         try:
             with timed(connection.node, f"ask registry {registry.server}"):
                 poll(visit.check, Deadline(timeout), retry_on=(NotYet,))
@@ -76,34 +78,14 @@ def verify_access(
         )
 
 
-def _node_authorities(connection: Connection) -> str:
-    """Return the certificates that the node's system trusts, in PEM."""
-    command = Command(("cat", _NODE_AUTHORITIES), "read the node's certificate authorities")
-    return connection.run(command, ok=None).stdout
-
-
-# What Docker, containerd and crictl say, by what it means. The first that matches counts.
-_PULL_FAULTS = (
-    (r"server gave HTTP response to HTTPS client", "HTTP on HTTPS", 'give connection_type "0"'),
-    (r"x509:|certificate|\btls:", "TLS", "check certificate_path"),
-    (r"no such host|name resolution", "DNS", "give hosts_string, or make DNS know the name"),
-    (r"connection refused|i/o timeout|no route to host", "TCP", "check server and its port"),
-    (
-        r"\b403\b|forbidden|denied",
-        "HTTP 403",
-        "check that the image is there and that the user may pull it",
-    ),
-    (
-        r"\b401\b|unauthorized|authentication required|no basic auth",
-        "HTTP 401",
-        "check username and password",
-    ),
-    (
-        r"not found|manifest unknown|\b404\b|name unknown",
-        "HTTP 404",
-        "push the image, or correct it",
-    ),
-)
+def _node_trust(connection: Connection) -> Trust:
+    """Ask a node by what it judges certificates."""
+    script = 'date +%s; cat -- "$1"'
+    command = Command.script("read the node's certificate authorities", script, _NODE_AUTHORITIES)
+    asked = time.time()
+    clock, _, authorities = connection.run(command, ok=None).stdout.partition("\n")
+    said = float(clock[:12]) if clock.isdecimal() else None
+    return Trust(authorities, clock_ahead(said, asked))
 
 
 def _pull(
@@ -129,10 +111,6 @@ def _pull(
     except CommandFailed as error:
         # containerd's client logs each of its attempts beside its error.
         lines = [line for line in error.stderr.splitlines() if not line.startswith("time=")]
-        said = " ".join(" ".join(lines).split())[-500:] or error.stderr[-500:]
-        for pattern, kind, remedy in _PULL_FAULTS:
-            if re.search(pattern, said, re.IGNORECASE):
-                raise Fault(kind, f"test_image {image}: {said}", remedy) from None
-        raise Fault(
-            "pull", f"test_image {image}: {said}", "see the runtime's log on the node"
-        ) from None
+        said = " ".join(" ".join(lines).split()) or " ".join(error.stderr.split())
+        fault = tell(said, image) or PullFault("pull", "see the runtime's log on the node")
+        raise Fault(fault.kind, f"test_image {image}: {said[-500:]}", fault.remedy) from None

@@ -10,13 +10,16 @@ from __future__ import annotations
 import http.client
 import re
 import ssl
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import paramiko
 
 from tacker_cir.command import Secret
 from tacker_cir.exceptions import ConnectionLost
+from tacker_cir.host.system import clock_difference
 from tacker_cir.params.names import split_server
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry import from_node
@@ -30,7 +33,7 @@ from tacker_cir.registry.distribution import (
 from tacker_cir.registry.from_node import Answer
 from tacker_cir.render import hosts_toml
 from tacker_cir.ssh import Connection
-from tacker_cir.texts import shown
+from tacker_cir.text import shown
 from tacker_cir.waiting import Deadline
 
 #: Seconds for one question to a registry.
@@ -60,20 +63,32 @@ class NotYet(Fault):
     """A fault that a registry which is just starting shows as well."""
 
 
+@dataclass(frozen=True)
+class Trust:
+    """By what a node judges certificates.
+
+    :param authorities: what its system trusts, in PEM
+    :param clock_ahead: seconds that its clock is ahead of ours
+    """
+
+    authorities: str = ""
+    clock_ahead: float = 0.0
+
+
 class Visit:
     """Asks one registry from one node.
 
-    :param node_authorities: returns the certificates that the node's system trusts, in PEM
+    :param node_trust: asks the node by what it judges certificates
     """
 
     def __init__(
         self,
         connection: Connection,
         registry: RegistryConnection,
-        node_authorities: Callable[[], str],
+        node_trust: Callable[[], Trust],
     ):
         self._connection, self._registry = connection, registry
-        self._node_authorities = node_authorities
+        self._node_trust = node_trust
         server = urlsplit(hosts_toml.upstream(registry.server).url).netloc
         self._host, port = split_server(server)
         self._port = port or (443 if registry.https else 80)
@@ -111,7 +126,7 @@ class Visit:
         return _context(authorities, client, verify=not registry.skip_verify)
 
     def _authorities(self) -> str:
-        return f"{self._registry.ca or ''}\n{self._node_authorities()}"
+        return f"{self._registry.ca or ''}\n{self._node_trust().authorities}"
 
     def _judge(self, answer: Answer) -> None:
         registry, status = self._registry, answer.status
@@ -130,7 +145,7 @@ class Visit:
             raise _https_expected()
         raise Fault(
             f"HTTP {status}",
-            f"what answers at /v2/ is no Docker registry (HTTP {status}{_what(answer)})",
+            f"what answers at /v2/ is no Docker registry (HTTP {status}){_what(answer)}",
             "check server and its port",
         )
 
@@ -219,7 +234,7 @@ class Visit:
             return self._refused([Challenge("bearer", {})])
         return Fault(
             f"HTTP {answer.status}",
-            f"its token server {server.name} gives no token (HTTP {answer.status}{_what(answer)})",
+            f"its token server {server.name} gives no token (HTTP {answer.status}){_what(answer)}",
             "look at the log of its token server",
         )
 
@@ -235,7 +250,9 @@ class Visit:
         tls: ssl.SSLContext | None,
     ) -> Answer:
         try:
-            return self._ask_once(host, port, path, headers, tls)
+            answer = self._ask_once(host, port, path, headers, tls)
+            self._judge_dates(host, answer)
+            return answer
         except ssl.SSLCertVerificationError as error:
             raise self._distrust(host, error) from None
         except ssl.SSLError as error:
@@ -261,6 +278,20 @@ class Visit:
                 f"what answers is not HTTP ({self._said(error)})",
                 "check server and its port, and the registry's log",
             ) from None
+
+    def _judge_dates(self, host: str, answer: Answer) -> None:
+        """Judge a certificate by the node's clock, as its runtime will."""
+        if answer.validity is None:
+            return
+        first, last = answer.validity
+        ahead = self._node_trust().clock_ahead
+        if not first <= time.time() + ahead <= last:
+            raise Fault(
+                "TLS",
+                f"the certificate of {host} does not hold by the clock of the node, which is "
+                f"{clock_difference(ahead)} the conductor's",
+                "let the VM reach a time server (see 'timedatectl' there)",
+            )
 
     def _said(self, error: Exception) -> str:
         """Return an error's words, which may be the server's: it knows the login."""
@@ -314,7 +345,7 @@ class Visit:
                 "know it, or give the registry a certificate for this name or address"
             )
         elif "expired" in reason or "not yet valid" in reason:
-            remedy = "renew its certificate"
+            remedy = "renew its certificate, or correct the conductor's clock"
         elif host != self._host:
             remedy = (
                 "give the authority of the token server as certificate_path, too; skip_verify "
@@ -386,9 +417,9 @@ def _judge_overload(status: int, who: str) -> None:
 def _what(answer: Answer) -> str:
     """Return what an answer is instead, for an error."""
     if 300 <= answer.status < 400:
-        return f", it sends to {shown(answer.headers.get('location', 'nowhere'), 100)}"
+        return f": it sends to {shown(answer.headers.get('location', 'nowhere'), 100)}"
     media_type = answer.headers.get("content-type")
-    return f", {shown(media_type, 60)}" if media_type else ""
+    return f": it is {shown(media_type, 60)}" if media_type else ""
 
 
 def _https_expected() -> Fault:
