@@ -38,7 +38,8 @@ _CONTROL_PLANE_LABELS = (
 # errors of Go's net, net/http and crypto/tls packages, of the API server and of etcd.
 _TRANSIENT = re.compile(
     r"connection refused|was refused - did you specify|connection reset by peer|broken pipe"
-    r"|no route to host|i/o timeout|TLS handshake timeout|\bEOF\b|http2: (client|server)"
+    r"|no route to host|network is unreachable|connection timed out|i/o timeout"
+    r"|TLS handshake timeout|\bEOF\b|http2: (client|server)"
     r"|Client\.Timeout|context deadline exceeded|request canceled|Timeout: request did not complete"
     r"|unable to handle the request|unable to return a response in the time allotted"
     r"|etcdserver: (request timed out|leader changed|no leader|server stopped|unhealthy cluster)"
@@ -50,6 +51,9 @@ _REMEDY = (
     "see what the API server lacks: 'kubectl get --raw /readyz?verbose' on the master, and its log "
     "in /var/log/pods; then retry the operation"
 )
+
+# Names of objects and addresses, which are none of those errors.
+_NAMES = re.compile(r'"[a-z0-9][^"A-Z\s]*"')
 
 # Whatever was printed is an answer, even if the program then ends with an error.
 _PARTIAL = 'out=$("$@") || [ -n "$out" ] || exit 1; printf "%s\\n" "$out"'
@@ -236,7 +240,7 @@ class Kubectl:
 
 def is_transient(stderr: str) -> bool:
     """Tell whether what kubectl printed means that the API server cannot be asked now."""
-    return _TRANSIENT.search(stderr) is not None
+    return _TRANSIENT.search(_NAMES.sub("", stderr)) is not None
 
 
 def parse_node(item: Mapping[str, Any]) -> KubeNode:
