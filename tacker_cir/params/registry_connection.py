@@ -271,6 +271,11 @@ def _find_conflicts(reader: Reader, count: int) -> None:
     servers: dict[str, int] = {}
     addresses: dict[str, str] = {}
     fallbacks: dict[str, bool] = {}
+    logins = {
+        (reader.sound(KEY, index, "server") or "").lower()
+        for index in range(count)
+        if reader.sound(KEY, index, "username")
+    }
     for index in range(count):
         server = reader.sound(KEY, index, "server")
         first = servers.setdefault(server.lower(), index) if server else index
@@ -294,6 +299,24 @@ def _find_conflicts(reader: Reader, count: int) -> None:
             reader.fault(
                 f"expected the same for all mirrors of {mirrored}", KEY, index, "mirror_fallback"
             )
+        if mirrored and mirrored.lower() in logins and not _is_proven(reader, index):
+            # Both runtimes give a mirror that asks for it the login of what it mirrors, and
+            # hosts.toml has nothing against it (containerd's docs/hosts.md).
+            reader.fault(
+                f"the login of {mirrored} would be handed to this mirror, and to whoever answers "
+                'in its place; expected connection_type "1" without skip_verify, or no login for '
+                f"{mirrored}",
+                KEY,
+                index,
+                "mirror_of",
+            )
+
+
+def _is_proven(reader: Reader, index: int) -> bool:
+    """Return whether nobody else can answer in a registry's place."""
+    connection_type = reader.sound(KEY, index, "connection_type")
+    https = connection_type is not None and int(connection_type) == 1
+    return https and not reader.sound(KEY, index, "skip_verify")
 
 
 def _encoded(key: Any) -> bytes:

@@ -161,11 +161,19 @@ def _restart_kubelet(connection: Connection, facts: Facts) -> list[str]:
 
 
 def _warn(node: str, registries: Sequence[RegistryConnection]) -> None:
+    logins = {registry.server.lower() for registry in registries if registry.login}
     for registry in registries:
         if registry.skip_verify:
             LOG.warning("%s: any certificate of %s is accepted", node, registry.server)
         if registry.login and not registry.https:
             LOG.warning("%s: the login at %s goes over the network in clear", node, registry.server)
+        if registry.mirror_of and registry.mirror_of.lower() in logins:
+            LOG.warning(
+                "%s: the mirror %s gets the login of %s if it asks for one",
+                node,
+                registry.server,
+                registry.mirror_of,
+            )
 
 
 def _state(owned: Owned) -> ManagedFile:

@@ -237,6 +237,30 @@ def test_mirrors_of_one_registry_agree(package):
     assert len(parse(package, one, {**HTTPS, "mirror_of": "quay.io"})) == 2
 
 
+@pytest.mark.parametrize("mirror", [HTTP, {"connection_type": "1", "skip_verify": True}])
+@pytest.mark.parametrize("runtime", [{}, DOCKER])
+def test_a_login_is_not_handed_to_whoever_answers_for_a_mirror(package, mirror, runtime):
+    """containerd and Docker send a mirror the login of what it mirrors."""
+    mirror = {**mirror, "server": "10.9.9.9:5000", "mirror_of": "docker.io"}
+    hub = {"connection_type": "1", "server": "docker.io", **LOGIN}
+    faults = faults_of(package, hub, mirror, **runtime)
+    assert "the login of docker.io would be handed to this mirror" in faults["[1].mirror_of"]
+    without = {key: value for key, value in hub.items() if key not in LOGIN}
+    assert len(parse(package, without, mirror, **runtime)) == 2
+    proven = {**mirror, "connection_type": "1"}
+    proven.pop("skip_verify", None)
+    assert len(parse(package, hub, proven, **runtime)) == 2
+
+
+def test_a_token_server(package):
+    given = {**HTTPS, **LOGIN, "token_server": "auth.example.com:5001"}
+    assert parse(package, given)[0].token_server == "auth.example.com:5001"
+    faults = faults_of(package, {**HTTPS, "token_server": "https://auth.example.com/token"})
+    assert "without http://" in faults["[0].token_server"]
+    faults = faults_of(package, {**HTTPS, "token_server": "auth.example.com"})
+    assert "expected username and password as well" in faults["[0].token_server"]
+
+
 def test_what_docker_cannot_mirror(package):
     assert parse(package, {**HTTP, "mirror_of": "docker.io"}, **DOCKER)[0].mirror_fallback
     given = {**HTTP, "mirror_of": "quay.io", "mirror_fallback": False}
