@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nobody waits for ever and nobody fills the conductor, whoever answers."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import paramiko
+import pytest
+
+from tacker_cir import exceptions as exc
+from tacker_cir import ssh
+from tacker_cir.command import Command, Redactor, Secret
+from tacker_cir.hostkeys import AcceptAny
+from tacker_cir.inventory import Node
+from tacker_cir.params.registry_connection import RegistryConnection
+from tacker_cir.registry import from_node, visit
+from tacker_cir.registry.serving import wait_until_serving
+from tacker_cir.registry.verify import verify_access
+from tacker_cir.waiting import Deadline
+from tests.certificates import Authority
+from tests.functional.hostile import (
+    ADDRESS,
+    ANSWERS,
+    GOOD,
+    RAW_MANNERS,
+    THOROUGH,
+    HostileSshd,
+    Memory,
+    Registry,
+)
+
+MB = 1024 * 1024
+
+
+@pytest.fixture
+def hostile() -> Iterator[Callable[..., Registry]]:
+    with contextlib.ExitStack() as stack:
+
+        def start(answer: Callable[[], Iterator[bytes]], tls: ssl.SSLContext | None = None):
+            registry = Registry(answer, tls)
+            stack.callback(registry.close)
+            return registry
+
+        yield start
+
+
+@pytest.fixture
+def soon(monkeypatch) -> None:
+    """Let questions, and what belongs together, take some seconds only."""
+    monkeypatch.setattr(visit, "REQUEST_TIMEOUT", 3)
+    monkeypatch.setattr(visit, "VISIT_TIMEOUT", 4)
+
+
+def verify(connection: ssh.Connection, *registries: RegistryConnection) -> str:
+    """Return what the user reads, "" where nothing is wrong."""
+    try:
+        verify_access(connection, registries, runtime="containerd", timeout=0.1, pull_timeout=5)
+    except exc.HostError as error:
+        return str(error)
+    return ""
+
+
+def all_at_once(names: Iterable[str], work: Callable[[str], float]) -> None:
+    """Do something for each name; fails for the first that fails, and tells how long they took."""
+    # Well below sshd's MaxSessions.
+    with ThreadPoolExecutor(4) as pool:
+        futures = {name: pool.submit(work, name) for name in names}
+    seconds = {name: future.result() for name, future in futures.items()}
+    print(f"{len(seconds)} in at most {max(seconds.values()):.1f} s: {', '.join(seconds)}")
+
+
+def test_answers_without_an_end(sshd, dial, hostile, soon):
+    connection = dial(sshd)
+    connection.identity()
+    said: dict[str, str] = {}
+
+    def ask(name: str) -> float:
+        registry = hostile(ANSWERS[name])
+        start = time.monotonic()
+        said[name] = verify(
+            connection, RegistryConnection(f"{ADDRESS}:{registry.port}", https=False)
+        )
+        return time.monotonic() - start
+
+    with Memory() as memory:
+        all_at_once(ANSWERS, ask)
+    assert memory.grown < 100 * MB
+    for name, text in said.items():
+        assert "HTTP" in text and len(text) < 1000, name
+    assert connection.transport.is_active()
+
+
+def test_a_registry_of_ours_without_an_end(sshd, dial, hostile):
+    connection = dial(sshd)
+
+    def ask(name: str) -> float:
+        port = hostile(ANSWERS[name]).port
+        start = time.monotonic()
+        with pytest.raises(exc.HostError, match="no HTTP 200"):
+            wait_until_serving(connection, Node("CP1", ADDRESS, ADDRESS, "server-1"), port, 1)
+        seconds = time.monotonic() - start
+        assert seconds < 10
+        return seconds
+
+    all_at_once(ANSWERS, ask)
+
+
+def context_of(authority: Authority, tmp_path) -> ssl.SSLContext:
+    pair = tmp_path / "pair.pem"
+    pair.write_text("\n".join(authority.issue(ADDRESS)))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair)
+    return context
+
+
+def test_tls_without_an_end(sshd, dial, hostile, soon, tmp_path):
+    authority = Authority("right")
+    connection = dial(sshd)
+    for name in ("a byte at a time", "100 Continue", "long header lines"):
+        registry = hostile(ANSWERS[name], context_of(authority, tmp_path))
+        start = time.monotonic()
+        said = verify(
+            connection,
+            RegistryConnection(f"{ADDRESS}:{registry.port}", https=True, ca=authority.pem),
+        )
+        assert "HTTP: " in said and time.monotonic() - start < 9
+
+
+def test_no_node_waits_for_another_one_with_its_certificates(sshd, dial, hostile, tmp_path):
+    """One node is slow to tell what it trusts; the others are through meanwhile."""
+    authority = Authority("right")
+    at = hostile(lambda: iter([GOOD]), context_of(authority, tmp_path))
+    registry = RegistryConnection(f"{ADDRESS}:{at.port}", https=True, ca=authority.pem)
+    release, done = threading.Event(), []
+
+    def visit_as(trust: Callable[[], visit.Trust]) -> None:
+        visit.Visit(dial(sshd), registry, trust).check()
+        done.append(trust)
+
+    def slow() -> visit.Trust:
+        assert release.wait(30)
+        return visit.Trust()
+
+    nodes = [threading.Thread(target=visit_as, args=(slow,))]
+    nodes += [threading.Thread(target=visit_as, args=(visit.Trust,)) for _ in range(4)]
+    for node in nodes:
+        node.start()
+    for node in nodes[1:]:
+        node.join(20)
+    assert done == [visit.Trust] * 4
+    release.set()
+    nodes[0].join(20)
+    assert len(done) == 5
+
+
+def test_damaged_answers(monkeypatch):
+    """300 good answers, cut, doubled and changed, seeded: each is a registry or a fault."""
+    noise = random.Random(20)
+
+    @contextlib.contextmanager
+    def dial(_connection, _host, _port, timeout):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            theirs.sendall(damaged(noise))
+            theirs.shutdown(socket.SHUT_WR)
+            yield from_node.Stream(ours, Deadline(timeout))
+
+    monkeypatch.setattr(from_node, "dial", dial)
+    registry = RegistryConnection("registry.example.com", https=False)
+
+    class Connection:
+        node, redactor = "CP1", Redactor()
+
+        class transport:
+            is_active = staticmethod(lambda: True)
+
+    outcomes = {"registry": 0, "fault": 0}
+    for _ in range(300 * THOROUGH):
+        try:
+            visit.Visit(Connection(), registry, visit.Trust).check()
+            outcomes["registry"] += 1
+        except visit.Fault as fault:
+            assert len(str(fault)) < 500
+            outcomes["fault"] += 1
+    assert min(outcomes.values()) > 20 * THOROUGH
+    print(f"{sum(outcomes.values())} answers: {outcomes}")
+
+
+def damaged(noise: random.Random) -> bytes:
+    """Return an answer that is good but for some bytes."""
+    data = bytearray(GOOD if noise.random() < 0.7 else UNAUTHORIZED)
+    for _ in range(noise.randrange(4)):
+        at = noise.randrange(len(data))
+        kind = noise.randrange(4)
+        if kind == 0:
+            del data[at:]
+        elif kind == 1:
+            data[at:at] = data[noise.randrange(len(data)) :]
+        elif kind == 2:
+            data[at] = noise.randrange(256)
+        else:
+            data[at:at] = noise.choice([b"\r\n", b"\0", b": ", b"\xff", b'"', b",", b"9" * 30])
+        if not data:
+            break
+    return bytes(data)
+
+
+UNAUTHORIZED = (
+    b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n"
+    b'WWW-Authenticate: Bearer realm="http://registry.example.com/token",service="x"\r\n'
+    b'WWW-Authenticate: Basic realm="x"\r\n\r\n'
+)
+
+
+@pytest.fixture
+def bad_sshd() -> Iterator[Callable[[str], HostileSshd]]:
+    with contextlib.ExitStack() as stack:
+
+        def start(manner: str) -> HostileSshd:
+            server = HostileSshd(manner)
+            stack.callback(server.close)
+            return server
+
+        yield start
+
+
+def connect(server: HostileSshd, **settings) -> ssh.Connection:
+    defaults = {
+        "redactor": Redactor(),
+        "wait_timeout": 0.1,
+        "connect_timeout": 1,
+        "auth_timeout": 0,
+        "command_timeout": 2,
+        "port": server.port,
+    }
+    credentials = ssh.Credentials("root", Secret("marked-password"))
+    keys = AcceptAny("CP1", "the test")
+    return ssh.connect("CP1", ADDRESS, credentials, keys, **{**defaults, **settings})
+
+
+def test_machines_that_never_let_in(bad_sshd):
+    def log_in(manner: str) -> float:
+        server = bad_sshd(manner)
+        start = time.monotonic()
+        with pytest.raises(exc.ConnectError) as caught:
+            connect(server)
+        assert "marked" not in str(caught.value) and len(str(caught.value)) < 1000
+        seconds = time.monotonic() - start
+        assert seconds < 15
+        return seconds
+
+    with Memory() as memory:
+        all_at_once(
+            [*RAW_MANNERS, "a login that is never answered", "a login that is never enough"], log_in
+        )
+    assert memory.grown < 100 * MB
+
+
+@pytest.mark.parametrize("manner", ["stdout", "stderr", "both", "an unknown stream"])
+def test_a_machine_that_ignores_the_window(bad_sshd, short_grace, manner):
+    """It is sent away long before it has sent what fills the conductor."""
+    server = bad_sshd(manner)
+    with connect(server) as connection, Memory() as memory:
+        start = time.monotonic()
+        with pytest.raises((from_node.NotConnected, paramiko.SSHException, EOFError, OSError)):
+            with from_node.dial(connection, ADDRESS, 9, 2):
+                raise AssertionError("connected")
+        assert time.monotonic() - start < 9
+        assert memory.grown < 30 * MB
+    with connect(server) as connection, Memory() as memory:
+        with pytest.raises((exc.ConnectionLost, exc.CommandTimeout)):
+            connection.run(Command(("true",), "test"), root=False, timeout=2)
+        assert memory.grown < 40 * MB
+
+
+def test_machines_that_never_answer(bad_sshd, short_grace, monkeypatch):
+    monkeypatch.setattr(from_node, "GRACE", 1)
+    nothing = (from_node.NotConnected, paramiko.SSHException, EOFError, OSError)
+
+    def ask(manner: str) -> float:
+        server = bad_sshd(manner)
+        start = time.monotonic()
+        with connect(server) as connection, pytest.raises(nothing):
+            with from_node.dial(connection, ADDRESS, 9, 1):
+                raise AssertionError("connected")
+        with connect(server) as connection, pytest.raises(exc.HostError):
+            connection.run(Command(("true",), "test"), root=False, timeout=1)
+        seconds = time.monotonic() - start
+        assert seconds < 15
+        return seconds
+
+    manners = ["a channel that is never opened", "a command that is never answered"]
+    manners += ["output that drips", "output without an end", "no end"]
+    with Memory() as memory:
+        all_at_once(manners, ask)
+    assert memory.grown < 100 * MB
+
+
+def test_credentials_stay_with_whom_they_are_for(sshd, dial, hostile, soon):
+    """A registry names other hosts in each way that it has; none of them sees login or token."""
+    connection = dial(sshd)
+    thief = hostile(lambda: iter([GOOD]))
+    at = f"http://{ADDRESS}:{thief.port}"
+    answers = [
+        f'401 Unauthorized\r\nWWW-Authenticate: Bearer realm="{at}/token"',
+        f"302 Found\r\nLocation: {at}/v2/",
+        f"307 Temporary Redirect\r\nLocation: {at}/v2/",
+        f'401 Unauthorized\r\nLocation: {at}\r\nWWW-Authenticate: Basic realm="{at}"',
+        f"200 OK\r\nRefresh: 0; url={at}\r\nContent-Type: text/html",
+    ]
+    for answer in answers:
+        data = f"HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n".encode()
+        registry = hostile(lambda data=data: iter([data]))
+        info = RegistryConnection(f"{ADDRESS}:{registry.port}", https=False)
+        said = verify(connection, replace(info, username="u", password=Secret("marked-password")))
+        assert "HTTP" in said or "token" in said
+        assert "marked" not in said
+        assert any(b"Authorization: Basic" in asked for asked in registry.asked)
+    assert thief.asked == []
+
+
+def test_a_token_server_that_the_request_names(sshd, dial, hostile):
+    """It, and only it, gets the login; a token that is none goes nowhere and is not shown."""
+    connection = dial(sshd)
+    tokens: list[bytes] = [b'{"token": "marked\\nX-Evil: 1"}', b'{"token": "good"}']
+
+    def give() -> Iterator[bytes]:
+        body = tokens.pop(0)
+        yield b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+    server = hostile(give)
+
+    def want() -> Iterator[bytes]:
+        if b"Bearer good" in registry.asked[-1]:
+            yield GOOD
+        else:
+            realm = f"http://{ADDRESS}:{server.port}/token"
+            yield (
+                f'HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer realm="{realm}"\r\n'
+                "Content-Length: 0\r\n\r\n"
+            ).encode()
+
+    registry = hostile(want)
+    info = RegistryConnection(
+        f"{ADDRESS}:{registry.port}", https=False, username="u", password=Secret("secret word")
+    )
+    said = verify(connection, info)
+    assert f'give token_server "{ADDRESS}:{server.port}"' in said and server.asked == []
+    info = replace(info, token_server=f"{ADDRESS}:{server.port}")
+    said = verify(connection, info)
+    assert "none is to be had" in said and "marked" not in said
+    assert verify(connection, info) == ""
+    assert all(b"Authorization: Basic" in asked for asked in server.asked)
