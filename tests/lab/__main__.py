@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import functools
 import os
 import signal
 import subprocess
@@ -18,10 +19,12 @@ import sys
 from collections.abc import Iterator
 
 from tests.lab import beside, tryout
+from tests.lab.kubernetes import fetch, standins
+from tests.lab.kubernetes_site import KubernetesSite
 from tests.lab.machines import network
 from tests.lab.machines.host import CACHE, REPOSITORY, LabError, say
-from tests.lab.machines.parts import Prepared
-from tests.lab.preparation import prepare
+from tests.lab.machines.parts import Prepared, all_there
+from tests.lab.preparation import plan, prepare
 from tests.lab.stand import CloudStand
 from tests.lab.times import Times
 
@@ -67,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=text)
         command.set_defaults(run=run)
+        if name in ("prepare", "up", "test", "demo"):
+            fetch.add_options(command)
         if name in ("prepare", "test"):
             command.add_argument(
                 "--thorough", action="store_true", help="with what the longest tests need"
@@ -90,7 +95,14 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _prepared(arguments: argparse.Namespace, times: Times) -> Prepared:
-    return prepare(CACHE, times, thorough=getattr(arguments, "thorough", False))
+    make = functools.partial(prepare, CACHE, times, thorough=getattr(arguments, "thorough", False))
+    if not arguments.stand_ins:
+        return make(order=fetch.order(arguments))
+    own, order = make(), standins.ORDER
+    if all_there(plan(CACHE, order=order).parts):
+        return make(order=order)
+    with standins.serving(CACHE, own):
+        return make(order=order)
 
 
 def _prepare(_stand: CloudStand, arguments: argparse.Namespace, times: Times) -> int:
@@ -150,13 +162,16 @@ def _shell(stand: CloudStand, arguments: argparse.Namespace, _times: Times) -> i
 def _test(stand: CloudStand, arguments: argparse.Namespace, times: Times) -> int:
     words = [word for word in arguments.others if word != "--"]
     options = ["--thorough"] if arguments.thorough else []
+    if arguments.thorough and fetch.order(arguments) is None:
+        # What is fetched from them is the same Kubernetes; so the longest run shows the fetching.
+        arguments.stand_ins = True
     if words or stand.is_up() or not beside.enough_memory():
         words = words or ["tests/lab"]
         return _inside(stand, arguments, times, ["-m", "pytest", *words, *options])
     _prepared(arguments, times)
     options.append("--verbose")  # a line for each test, as two labs print them
     rest = [f"--ignore={file}" for file in beside.FILES]
-    with beside.second_lab(options, times) as other:
+    with beside.second_lab([*options, *fetch.words(arguments)], times) as other:
         words = ["-m", "pytest", "tests/lab", *rest, *options]
         return _inside(stand, arguments, times, words) | other()
 
@@ -186,6 +201,7 @@ def _inside(
 @contextlib.contextmanager
 def _lab_up(stand: CloudStand, arguments: argparse.Namespace, times: Times) -> Iterator[None]:
     if stand.is_up():
+        _demand_as_ordered(stand, arguments)
         say("using the lab that is up")
         yield
         return
@@ -200,6 +216,13 @@ def _lab_up(stand: CloudStand, arguments: argparse.Namespace, times: Times) -> I
             signal.signal(number, signal.SIG_IGN)
         with times.taken("lab down", stand.lab.netns):
             stand.down()
+
+
+def _demand_as_ordered(stand: CloudStand, arguments: argparse.Namespace) -> None:
+    """Refuse to use a lab whose clusters would have another Kubernetes than is asked for."""
+    ordered, found = fetch.order(arguments), KubernetesSite(stand.lab).release.version
+    if ordered and ordered.version != found:
+        raise LabError(f"the lab that is up has Kubernetes {found}; first: tox -e lab -- down")
 
 
 def _check_clean(stand: CloudStand) -> int:

@@ -116,7 +116,7 @@ def _registry(
 def _cluster(
     steps: Steps, stand: CloudStand, site: KubernetesSite, user: DockerHost, directory: Path
 ) -> None:
-    app = f"{site.registry}/{APP}"
+    app, kubernetes = f"{site.registry}/{APP}", f"Kubernetes {site.release.version}"
     with steps.step(f"push an application to the registry: {APP}") as notes:
         echo = stand.lab.prepared.programs / "echo"
         archive = directory / "app.tar"
@@ -125,7 +125,7 @@ def _cluster(
         notes.append(f"digest {user.push(archive, APP, app)[:19]}")
     with steps.step("build the cluster's VNF package and onboard it"):
         cluster = ClusterVnf(stand, build_cluster_csar(directory, site.files(directory)))
-    with steps.step("instantiate the cluster VNF: one master, two workers") as notes:
+    with steps.step(f"instantiate the cluster VNF: {kubernetes}, one master, two workers") as notes:
         parameters = site.parameters("containerd")
         (entry,) = parameters["private_registry_connection_info"]
         entry["test_image"] = APP

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.lab.kubernetes import archives, release, repository
+from tests.lab.kubernetes import archives, release
+from tests.lab.kubernetes.release import Release
 from tests.lab.machines import MachineLab, mirror
 from tests.lab.machines.base import GATEWAY
 from tests.lab.machines.guests import MIRROR
@@ -39,13 +40,22 @@ class KubernetesSite:
 
     def open(self) -> None:
         """Serve the packages, and push what the registry has not yet."""
-        self.lab.serve(REPOSITORY_NAME, self.lab.prepared.kubernetes)
-        images = archives.by_reference(self.lab.prepared.images)
+        offered = self.release
+        self.lab.serve(REPOSITORY_NAME, offered.packages)
+        echo = archives.by_reference(self.lab.prepared.images)[release.ECHO_IMAGE]
+        images = {**offered.images, release.ECHO_IMAGE: echo}
         # Labs that run at the same time share the storage of their own registries.
         with locked(self.lab.cache / "locks/kubernetes-site"):
-            for reference, archive in images.items():
-                name = reference.removeprefix(f"{release.IMAGE_REPOSITORY}/")
+            for name, archive in images.items():
                 mirror.push(archive, name, self.lab.netns, self.registry)
+
+    @property
+    def release(self) -> Release:
+        """The Kubernetes that it has: the one that was asked for, else the lab's own."""
+        made = self.lab.prepared
+        if made.fetched:
+            return Release.read(made.fetched)
+        return archives.compiled(made.kubernetes, made.images)
 
     @property
     def echo_image(self) -> str:
@@ -57,11 +67,9 @@ class KubernetesSite:
 
         :param directory: where those are written that the cache does not have
         """
-        manifest = directory / "pod-network.yaml"
-        image = release.POD_NETWORK_IMAGE
-        text = release.POD_NETWORK.read_text()
-        manifest.write_text(text.replace(image, f"{self.registry}/{image}"))
-        return {KEYRING: self.lab.prepared.kubernetes / repository.KEY, CNI_MANIFEST: manifest}
+        manifest, offered = directory / "pod-network.yaml", self.release
+        manifest.write_text(offered.manifest(self.registry))
+        return {KEYRING: offered.packages / release.KEY, CNI_MANIFEST: manifest}
 
     def parameters(self, runtime: str = "docker") -> dict[str, Any]:
         """Return the members of k8s_cluster_installation_param that make a cluster of this site.
@@ -69,7 +77,7 @@ class KubernetesSite:
         :param runtime: ``docker`` or ``containerd``
         """
         return {
-            "kubernetes_version": release.VERSION,
+            "kubernetes_version": self.release.version,
             "container_runtime": runtime,
             "package_repository": {
                 "uri": f"http://{GATEWAY}/{REPOSITORY_NAME}",

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.cloud import daemons
-from tests.lab.kubernetes import archives, programs, repository, source
-from tests.lab.machines import apt, base, images, packages, services
+from tests.lab.kubernetes import archives, fetch, programs, repository, source
+from tests.lab.kubernetes.fetch import Order
+from tests.lab.machines import apt, base, cgroups, images, packages, services
 from tests.lab.machines.host import LabError, locked, os_release, preparation, say
 from tests.lab.machines.parts import Part, Prepared, all_there, make_all
 from tests.lab.times import Times
@@ -32,11 +33,13 @@ class Plan:
     """What a lab needs on this host.
 
     :param distribution: the host's, with its package lists.
+    :param host_packages: what the host has to have installed.
     :param parts: what is kept in the cache, in the order in which it is made.
     :param prepared: where it will be.
     """
 
     distribution: apt.Distribution
+    host_packages: Sequence[str]
     parts: Sequence[Part]
     prepared: Prepared
 
@@ -58,10 +61,11 @@ class Plan:
             say(f"to make: {len(missing)} parts, {megabytes} MB, about {minutes:.0f} minutes")
 
 
-def plan(cache: Path, *, thorough: bool = False) -> Plan:
+def plan(cache: Path, *, thorough: bool = False, order: Order | None = None) -> Plan:
     """Find out what a lab needs.
 
     :param thorough: also what only the longest tests need.
+    :param order: of another Kubernetes, which clusters shall have.
     """
     distribution = apt.Distribution.find(cache)
     tree = base.part(cache, distribution)
@@ -73,12 +77,16 @@ def plan(cache: Path, *, thorough: bool = False) -> Plan:
     kubernetes = repository.part(cache, distribution, tree, compiled)
     archived = archives.part(cache, distribution, compiled)
     suites = NEWER_SUITES if thorough and os_release()["ID"] == "debian" else ()
+    fetched = fetch.parts(cache, distribution, tree, archived, order) if order else ()
     newer = {suite: packages.newer_part(cache, distribution, suite) for suite in suites}
+    libraries = distribution.libraries(daemons.mariadb_package(distribution))
+    tools = fetch.HOST_PACKAGES if order else []
     return Plan(
         distribution,
+        [*base.HOST_PACKAGES, *source.HOST_PACKAGES, *libraries, *tools],
         # The compiler goes first, as all else fits beside it.
         (compiled, tree, cloud, repositories, daemon_programs, registry_image, kubernetes,
-         archived, *newer.values()),
+         archived, *fetched, *newer.values()),
         Prepared(
             base=tree.target,
             repositories=repositories.target,
@@ -88,20 +96,26 @@ def plan(cache: Path, *, thorough: bool = False) -> Plan:
             programs=compiled.target,
             kubernetes=kubernetes.target,
             images=archived.target,
+            fetched=fetched[-1].target if fetched else None,
             newer={suite: part.target for suite, part in newer.items()},
         ),
     )  # fmt: skip
 
 
-def prepare(cache: Path, times: Times, *, thorough: bool = False) -> Prepared:
+def prepare(
+    cache: Path, times: Times, *, thorough: bool = False, order: Order | None = None
+) -> Prepared:
     """Make everything that is not there yet.
 
+    :param order: of another Kubernetes, which clusters shall have.
     :raises LabError: a part cannot be made; those that were made stay.
     """
+    if order:
+        order.check(cgroups.is_unified())
     with preparation(), locked(cache / "locks/preparation"):
-        needed = plan(cache, thorough=thorough)
+        needed = plan(cache, thorough=thorough, order=order)
         needed.show(cache)
-        absent = apt.missing(_host_packages(needed.distribution))
+        absent = apt.missing(needed.host_packages)
         if absent or not all_there(needed.parts):
             _demand_disk(cache, needed.missing)
             _make(needed, times)
@@ -113,16 +127,11 @@ def prepare(cache: Path, times: Times, *, thorough: bool = False) -> Prepared:
 def _make(needed: Plan, times: Times) -> None:
     begun = time.monotonic()
     needed.distribution.refresh()
-    needed.distribution.install(_host_packages(needed.distribution))
+    needed.distribution.install(needed.host_packages)
     times.add("preparation", "package lists and packages of the host", time.monotonic() - begun)
     for name, seconds in make_all(needed.missing).items():
         times.add("preparation", name, seconds)
     times.add("preparation", "all of it", time.monotonic() - begun)
-
-
-def _host_packages(distribution: apt.Distribution) -> list[str]:
-    libraries = distribution.libraries(daemons.mariadb_package(distribution))
-    return [*base.HOST_PACKAGES, *source.HOST_PACKAGES, *libraries]
 
 
 def _demand_disk(cache: Path, missing: Sequence[Part]) -> None:

@@ -74,6 +74,16 @@ class Site:
         return own
 
     @property
+    def runtime(self) -> str:
+        """The container runtime for clusters whose tests are not about it."""
+        return self.kubernetes.release.runtimes[0]
+
+    def demand(self, runtime: str) -> None:
+        """Skip what needs a runtime that a newer Kubernetes, asked for by hand, does not know."""
+        if runtime not in self.kubernetes.release.runtimes:
+            pytest.skip(f"Kubernetes {self.kubernetes.release.version} does not speak to {runtime}")
+
+    @property
     def images(self) -> list[str]:
         """An image of each registry, as a pod names it."""
         servers = [entry["server"] for entry in self.entries]
@@ -205,6 +215,7 @@ class TestSimpleClusterOnDocker:
 
     @pytest.fixture(scope="class")
     def cluster(self, site, tmp_path_factory) -> ClusterVnf:
+        site.demand("docker")
         return site.cluster(tmp_path_factory.mktemp("docker"))
 
     def test_instantiate(self, site, cluster):
@@ -385,6 +396,7 @@ class TestComplexCluster:
 
     @pytest.fixture(scope="class")
     def cluster(self, site, runtime, tmp_path_factory) -> ClusterVnf:
+        site.demand(runtime)
         return site.cluster(tmp_path_factory.mktemp(runtime))
 
     def test_instantiate(self, site, runtime, cluster):
@@ -498,7 +510,7 @@ def spec_parameters(site: Site, proxy_url: str) -> dict[str, Any]:
     http, https = given["private_registry_connection_info"]
     http["server"] = site.kubernetes.registry
     https["hosts_string"] = f"{GATEWAY} {SPEC_NAME}"
-    of_the_site = site.kubernetes.parameters("docker")
+    of_the_site = site.kubernetes.parameters(site.runtime)
     names = ("kubernetes_version", "package_repository", "image_repository", "cni_manifest_path")
     return {**given, **{name: of_the_site[name] for name in names}}
 
@@ -515,7 +527,7 @@ class TestWhatGoesWrong:
 
     def test_a_worker_that_cannot_be_reached(self, site, cluster):
         """Everything else is made, and the retry makes the rest, of the same cluster."""
-        operation = cluster.begin_instantiate(site.parameters("docker", []), level="one_worker")
+        operation = cluster.begin_instantiate(site.parameters(site.runtime, []), level="one_worker")
         (worker,) = wait_for(cluster.workers, "the worker's machine", 60, 0.5)
         wait_for(
             lambda: (
@@ -539,7 +551,7 @@ class TestWhatGoesWrong:
 
     @pytest.mark.thorough
     def test_a_conductor_that_is_killed(self, site, cluster):
-        operation = cluster.begin_instantiate(site.parameters("docker", []), level="one_worker")
+        operation = cluster.begin_instantiate(site.parameters(site.runtime, []), level="one_worker")
         (master,) = wait_for(cluster.masters, "the master's machine", 60, 0.5)
         wait_for(
             lambda: (
@@ -562,7 +574,7 @@ class TestWhatGoesWrong:
 
     def test_two_clusters_at_once_one_of_them_the_specs(self, site, cluster, tmp_path, proxy_url):
         other = site.cluster(tmp_path / "other")
-        parameters = {**site.parameters("docker", []), "vim_name": f"cluster-{other.id}"}
+        parameters = {**site.parameters(site.runtime, []), "vim_name": f"cluster-{other.id}"}
 
         def instantiate(made: ClusterVnf, with_parameters: dict[str, Any]) -> dict[str, Any]:
             return made.instantiate(with_parameters, level="one_worker")
@@ -598,7 +610,7 @@ class TestWhatGoesWrong:
             {"connection_type": "1", "server": f"{GATEWAY}:{HTTP}"},
             {**by_port[MUTUAL], "test_image": "test/none:1"},
         ]
-        operation = cluster.instantiate(site.parameters("docker", wrong), level="one_worker")
+        operation = cluster.instantiate(site.parameters(site.runtime, wrong), level="one_worker")
         detail = refused(operation)
         for server in cluster.servers():
             assert server.address in detail

@@ -69,6 +69,25 @@ def by_reference(directory: Path) -> dict[str, Path]:
     return {reference: directory / file_name(reference) for reference in references()}
 
 
+def compiled(packages: Path, directory: Path) -> release.Release:
+    """The release that the lab has compiled.
+
+    :param packages: repository with its packages.
+    :param directory: with its archives.
+    """
+    own = release.POD_NETWORK_IMAGE
+    return release.Release(
+        release.VERSION,
+        packages,
+        {
+            reference.removeprefix(f"{release.IMAGE_REPOSITORY}/"): archive
+            for reference, archive in by_reference(directory).items()
+        },
+        release.POD_NETWORK,
+        {own: own},
+    )
+
+
 def references() -> list[str]:
     """Names of all images: those that kubeadm lists, and the lab's own for tests."""
     names = [

@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which Kubernetes the lab builds, and the versions that belong to it."""
+"""Which Kubernetes the lab has: the one that it builds, with the versions that belong to it, and
+what it has to know of any."""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+from tacker_cir import kubernetes_versions
 
 VERSION = "1.20.2"
 """Kubernetes, as Debian 12's source package has it."""
@@ -34,3 +41,72 @@ POD_NETWORK_IMAGE = "tacker-cir-lab/hostgw:1"
 
 POD_NETWORK = Path(__file__).with_name("pod-network.yaml")
 """The manifest to apply to a new cluster."""
+
+KEY = "Release.key"
+"""The key of a repository of packages, beside its indexes."""
+
+_RECORD = "release.json"
+# What stands around the reference of an image in YAML.
+_BEFORE = r"""(\bimage:\s*["']?)"""
+_AFTER = r"""(?=["'\s,}]|$)"""
+
+
+@dataclass(frozen=True)
+class Release:
+    """A Kubernetes that a site of the lab offers.
+
+    :param packages: directory of a signed, flat repository with :data:`KEY` in it.
+    :param images: archives, by the name that each image has at the top of the site's registry.
+    :param pod_network: the manifest that gives a cluster its network of pods.
+    :param renamed: names at the top of the registry, by how the manifest names the images.
+    """
+
+    version: str
+    packages: Path
+    images: Mapping[str, Path]
+    pod_network: Path
+    renamed: Mapping[str, str]
+
+    @property
+    def minor(self) -> int:
+        """NN of 1.NN.P."""
+        return kubernetes_versions.minor(self.version)
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """The container runtimes that its kubelet speaks to, the one of its time first."""
+        docker = self.minor < kubernetes_versions.FIRST_WITHOUT_DOCKER
+        return ("docker", "containerd") if docker else ("containerd",)
+
+    def manifest(self, registry: str) -> str:
+        """The pod network's manifest, with its images in a registry.
+
+        :param registry: HOST:PORT.
+        """
+        text = self.pod_network.read_text()
+        for reference, name in self.renamed.items():
+            text = re.sub(
+                _BEFORE + re.escape(reference) + _AFTER,
+                lambda found, name=name: f"{found[1]}{registry}/{name}",
+                text,
+            )
+        return text
+
+    def write(self, directory: Path) -> None:
+        """Keep it beside its images and its manifest, which are in the directory."""
+        record = {
+            "version": self.version,
+            "packages": str(self.packages),
+            "images": {name: archive.name for name, archive in self.images.items()},
+            "pod_network": self.pod_network.name,
+            "renamed": dict(self.renamed),
+        }
+        (directory / _RECORD).write_text(json.dumps(record, indent=2))
+
+    @classmethod
+    def read(cls, directory: Path) -> Release:
+        """Return the one that is kept in a directory."""
+        record = json.loads((directory / _RECORD).read_text())
+        images = {name: directory / file for name, file in record["images"].items()}
+        packages, manifest = Path(record["packages"]), directory / record["pod_network"]
+        return cls(record["version"], packages, images, manifest, record["renamed"])

@@ -12,10 +12,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.lab.kubernetes import debs
+from tests.lab.kubernetes.release import KEY
 from tests.lab.machines import apt, repositories
 from tests.lab.machines.parts import Part
-
-KEY = "Release.key"
 
 # What the packages depend on, the container runtimes, and for clusters with several masters
 # the load balancer and its virtual address.
@@ -44,12 +43,17 @@ def part(cache: Path, distribution: apt.Distribution, base: Part, compiled: Part
         found = distribution.download(FROM_THE_DISTRIBUTION, status, tree)
         (plugins,) = (deb for deb in found if deb.name.startswith(f"{debs.CNI_PLUGINS}_"))
         debs.build_all(compiled.target, plugins, tree)
-        repositories.write_packages(tree, ".", tree / "Packages")
-        fields = {"Origin": "Kubernetes", "Label": "stand-in of the tacker_cir lab"}
-        repositories.write_release(tree, fields)
-        with repositories.signer() as signer:
-            signer.sign(tree / "Release")
-            signer.export(tree / KEY)
+        index(tree)
 
     target = cache / "kubernetes/packages" / name
     return Part("repository of Kubernetes", target, build, 480, 0.6, (base, compiled))
+
+
+def index(tree: Path) -> None:
+    """Make a directory with packages a repository, signed by a key of its own."""
+    repositories.write_packages(tree, ".", tree / "Packages")
+    fields = {"Origin": "Kubernetes", "Label": "stand-in of the tacker_cir lab"}
+    repositories.write_release(tree, fields)
+    with repositories.signer() as signer:
+        signer.sign(tree / "Release")
+        signer.export(tree / KEY)

@@ -155,6 +155,24 @@ class Distribution:
         other._write_list("deb")
         return other
 
+    def with_repository(self, state: Path, line: str) -> Distribution:
+        """The same with one more repository, whose lists are fetched; the others' stay.
+
+        :param state: a new directory for the lists.
+        :param line: for sources.list.
+        """
+        demand_preparation(f"the package lists of {line}")
+        shutil.copytree(self.state / "lists", state / "lists")
+        more = Distribution(state, self.sources, self.checks_validity)
+        more._write_list("deb")
+        only = state / "only.list"
+        only.write_text(f"{line}\n")
+        options = _as_options({"Dir::Etc::SourceList": only, "APT::Get::List-Cleanup": "false"})
+        run([*UPDATE, *more._options, *options], env=_environment())
+        with (state / "sources.list").open("a") as sources:
+            sources.write(f"{line}\n")
+        return more
+
     def source_package(self, name: str, into: Path) -> Path:
         """Download a source package, whose signatures apt checks; its description (.dsc) is
         returned."""
@@ -195,6 +213,13 @@ class Distribution:
         signed = f"[signed-by={keyring()}] "
         lines = [source.line(kind, signed) for source in self.sources]
         (self.state / "sources.list").write_text("".join(lines))
+
+
+def fetch_file(url: str, target: Path) -> None:
+    """Download a file with apt's own downloader, which knows the host's proxies."""
+    demand_preparation(url)
+    options = _as_options({"APT::Sandbox::User": "root", "Acquire::Retries": 3})
+    run(["/usr/lib/apt/apt-helper", *options, "download-file", url, target], env=_environment())
 
 
 def missing(packages: Sequence[str]) -> list[str]:

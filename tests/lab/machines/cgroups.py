@@ -18,6 +18,11 @@ from tests.lab.machines.host import LabError, wait_for
 V2_CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
 
 
+def is_unified() -> bool:
+    """Whether this host has version 2 only, as a kubelet asks for it."""
+    return Path("/sys/fs/cgroup/cgroup.controllers").exists()
+
+
 @cache
 def hierarchies() -> tuple[Path, ...]:
     """Mount points of all hierarchies of the host; one of version 2, if there is one, first."""

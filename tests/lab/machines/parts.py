@@ -90,6 +90,7 @@ class Prepared:
     :param programs: directory of the compiled programs.
     :param kubernetes: repository of Kubernetes' packages.
     :param images: directory of the archives of Kubernetes' images.
+    :param fetched: directory of another Kubernetes, which clusters then have.
     """
 
     base: Path
@@ -100,6 +101,7 @@ class Prepared:
     programs: Path | None = None
     kubernetes: Path | None = None
     images: Path | None = None
+    fetched: Path | None = None
     newer: dict[str, Path] = dataclasses.field(default_factory=dict)
 
     def write(self, path: Path) -> None:

@@ -7,6 +7,7 @@ from tacker_cir.csar import samples_dir
 from tacker_cir.params import k8s_cluster
 from tests.lab import cluster_vnf, kubernetes_site, vnf
 from tests.lab.machines import MachineLab
+from tests.lab.machines.parts import Prepared
 
 
 def parameters(body):
@@ -34,10 +35,14 @@ def test_members_are_changed_one_by_one():
 
 
 def test_what_a_site_offers_is_sound(tmp_path):
-    site = kubernetes_site.KubernetesSite(MachineLab(tmp_path, tmp_path, "none"), "a.b:5000")
+    lab = MachineLab(tmp_path, tmp_path, "none")
+    prepared = {name: tmp_path for name in ("base", "repositories", "daemons", "registry_image")}
+    Prepared(**prepared, kubernetes=tmp_path, images=tmp_path).write(tmp_path / "prepared.json")
+    site = kubernetes_site.KubernetesSite(lab, "a.b:5000")
     for runtime in ("docker", "containerd"):
         body = cluster_vnf.request("simple", "vim-1", site.parameters(runtime))
         parsed = k8s_cluster.parse(body["additionalParams"], None, flavour_id="simple")
         assert parsed.container_runtime == runtime
+        assert parsed.packages.version == "1.20.2"
         assert parsed.image_repository == "a.b:5000"
         assert [r.server for r in parsed.registries] == ["a.b:5000"]

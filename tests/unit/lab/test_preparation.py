@@ -43,6 +43,8 @@ def test_nothing_is_built_outside_the_stage(tmp_path):
         lambda d: d.unpack(d.state, ["hostname"]),
         lambda d: d.download(["hostname"], d.state / "status", d.state / "debs"),
         lambda d: d.source_package("hostname", d.state / "source"),
+        lambda d: d.with_repository(d.state / "more", "deb http://mirror.example.com /"),
+        lambda d: apt.fetch_file("http://mirror.example.com/x", d.state / "x"),
     ],
 )
 def test_nothing_is_downloaded_outside_the_stage(tmp_path, monkeypatch, act):
