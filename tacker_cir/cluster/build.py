@@ -33,7 +33,7 @@ from tacker_cir.cluster.preparing import Host, Site, complete, prepare, read_fac
 from tacker_cir.cluster.topology import MASTER, ClusterNode, Topology
 from tacker_cir.command import Secret
 from tacker_cir.connections import Connector
-from tacker_cir.parallel import LIMIT, raise_errors
+from tacker_cir.parallel import LIMIT, Once, raise_errors
 from tacker_cir.params.k8s_cluster import ClusterParams
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.render import kubeadm as render_kubeadm
@@ -72,34 +72,23 @@ class _Joining:
 
     def __init__(self, lead: Lead, stack: ExitStack):
         self._lead, self._stack = lead, stack
-        self._lock = threading.Lock()
-        self._token: Secret | None = None
-        self._certificate_key: Secret | None = None
-        self._ca_hash: str | None = None
+        self.token = Once(self._make_token)
+        self.ca_hash = Once(self._read_ca_hash)
+        self.certificate_key = Once(self._upload_certificates)
         #: Masters join one after another: each changes the members of etcd.
         self.one_master = threading.Lock()
 
-    def token(self) -> Secret:
-        with self._lock:
-            if self._token is None:
-                maker = credentials.join_token(self._lead.host.connection)
-                self._token = self._stack.enter_context(maker)
-            return self._token
+    def _make_token(self) -> Secret:
+        return self._stack.enter_context(credentials.join_token(self._lead.host.connection))
 
-    def ca_hash(self) -> str:
-        with self._lock:
-            if self._ca_hash is None:
-                self._ca_hash = credentials.read_ca_hash(self._lead.host.connection)
-            return self._ca_hash
+    def _read_ca_hash(self) -> str:
+        return credentials.read_ca_hash(self._lead.host.connection)
 
-    def certificate_key(self) -> Secret:
-        with self._lock:
-            if self._certificate_key is None:
-                minor = kubernetes_versions.minor(self._lead.version)
-                self._certificate_key = credentials.upload_certificates(
-                    self._lead.host.connection, self._lead.kubectl, minor
-                )
-            return self._certificate_key
+    def _upload_certificates(self) -> Secret:
+        minor = kubernetes_versions.minor(self._lead.version)
+        return credentials.upload_certificates(
+            self._lead.host.connection, self._lead.kubectl, minor
+        )
 
 
 class ClusterBuild:
