@@ -114,7 +114,8 @@ class Sshd:
     :param directory: for its files, of its own
     :param host_keys: private host keys
     :param password: the login's password (needs root: sshd reads it from /etc/shadow)
-    :param port: TCP port on loopback, a free one if None
+    :param port: TCP port, a free one if None
+    :param address: to listen at; 127.0.0.1 must be among what it means
     :param environment: NAME=value, for every remote command
     """
 
@@ -126,9 +127,10 @@ class Sshd:
         password: str | None = None,
         port: int | None = None,
         options: Iterable[str] = (),
+        address: str = ADDRESS,
         environment: Iterable[str] = (),
     ):
-        self.program, self.directory = program, directory
+        self.program, self.directory, self.address = program, directory, address
         self.port = port or free_port()
         self.host_keys = tuple(host_keys) or (new_key(),)
         self.user_key = new_key()
@@ -152,7 +154,7 @@ class Sshd:
         """Start it and wait until it answers."""
         lines = [
             f"Port {self.port}",
-            f"ListenAddress {ADDRESS}",
+            f"ListenAddress {self.address}",
             "PidFile none",
             "UsePAM no",
             "StrictModes no",
@@ -163,10 +165,11 @@ class Sshd:
             "MaxStartups 200",
             "LogLevel VERBOSE",
             *self.program.options(),
-            *self.options,
         ]
         for number, key in enumerate(self.host_keys):
             lines.append(f"HostKey {self._write(f'host_key_{number}', key)}")
+        # Last: they may hold Match blocks.
+        lines += self.options
         config = self._write("sshd_config", "\n".join(lines) + "\n")
         command = [str(self.program.path), "-D", "-e", "-f", str(config)]
         if IS_ROOT:
