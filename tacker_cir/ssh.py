@@ -9,6 +9,7 @@ login user, so a file for root would need a second, world-reachable copy; and a 
 from __future__ import annotations
 
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -45,6 +46,9 @@ ENDED_BY_SIGNAL = -1
 # What coreutils' timeout(1) leaves: 124 after SIGTERM; after SIGKILL 128+9, or its own death.
 _ENDED_BY_TIMEOUT = (124, 137, ENDED_BY_SIGNAL)
 
+#: Remedy where there is no better one.
+RETRY = "see the cause; the operation can be retried"
+
 #: What is kept of what a machine says before the command begins: enough to tell why it does not.
 KEEP_NOISE = 4096
 #: Characters of each stream that an error shows.
@@ -54,6 +58,23 @@ SHOWN = 1500
 # is not the command's. The line is no part of the command line, which they may print as well.
 _BEGINS = b"tacker-cir begins\n"
 _BEGIN = r"printf 'tacker-cir %s\n' begins; printf 'tacker-cir %s\n' begins >&2; " 'exec "$@"'
+
+_BECOMING = "find out how to become root"
+# Says how and where it is at home before it runs what follows as root; where sudo does not do so
+# without a password, it only says so.
+_BECOME_ROOT = r"""
+how=root
+if [ "$(id -u)" != 0 ]; then
+  sudo -n true </dev/null >/dev/null 2>&1
+  how=$?
+fi
+printf '\ntacker-cir %s %s %s\n' is "$how" "$HOME"
+case $how in
+  root) exec "$@" ;;
+  0) exec sudo -n -- "$@" ;;
+esac
+"""
+_IS = re.compile(r"^tacker-cir is (root|\d+) (.*)$", re.MULTILINE)
 
 _ENVIRONMENT = ("LC_ALL=C", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1")
 
@@ -67,12 +88,33 @@ class Result:
     :param stderr: its last 64 KiB with secrets masked: text for the user
     :param begun: False where the machine did something else than to run the command; the streams
         are what it said instead
+    :param noise: what stood on the standard output before the command began
     """
 
     exit_status: int
     stdout: str
     stderr: str
     begun: bool = True
+    noise: str = ""
+
+
+class Later:
+    """What a command that may be run later will have left behind."""
+
+    _result: Result | None = None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it has still to be run to a good end."""
+        return self._result is None
+
+    @property
+    def result(self) -> Result:
+        assert self._result is not None, "it was not run yet"
+        return self._result
+
+    def set(self, result: Result) -> None:
+        self._result = result
 
 
 @dataclass
@@ -127,9 +169,14 @@ class _Stream:
             self.begun = True
             self._sink.add(bytes(rest))
 
+    @property
+    def noise(self) -> str:
+        """What was written before the command began."""
+        return self._before.decode("utf-8", "replace")
+
     def text(self) -> str:
         """Return what the command wrote; what came instead where it did not begin."""
-        return self._sink.text() if self.begun else self._before.decode("utf-8", "replace")
+        return self._sink.text() if self.begun else self.noise
 
 
 @dataclass
@@ -160,7 +207,7 @@ class Connection:
         size: int | None = None,
         ok: tuple[int, ...] | None = (0,),
         root: bool = True,
-        remedy: str = "see the cause; the operation can be retried",
+        remedy: str = RETRY,
     ) -> Result:
         """Run a command and return its result.
 
@@ -175,13 +222,18 @@ class Connection:
         :raises CommandTimeout: not done in time
         :raises ConnectionLost: the connection broke
         """
+        if root and not isinstance(stdin, bytes):
+            # It can be sent once only.
+            self.identity()
         seconds = max(1, math.ceil(self.command_timeout if timeout is None else timeout))
         prefix = b""
         wire = ["env", *_ENVIRONMENT, "sh", "-c", _BEGIN, "sh"]
         wire += ["timeout", "-k", str(KILL_AFTER), str(seconds)]
         wire += delivery.receiver(command.argv, stdin)
-        if root:
-            identity = self.identity()
+        identity = self._identity
+        if root and identity is None:
+            wire = ["sh", "-c", _BECOME_ROOT, "sh", *wire]
+        elif root and identity is not None:
             wire = [*identity.sudo, *wire]
             if identity.sudo_password and self.credentials.password is not None:
                 prefix = self.credentials.password.reveal().encode() + b"\n"
@@ -196,16 +248,54 @@ class Connection:
                 raise exc.CommandTimeout(
                     self.node, command.step, f"not done after {seconds} seconds", remedy
                 )
+            if root and identity is None and self._learn_identity(result):
+                # sudo wants a password: nothing was done yet.
+                return self.run(command, timeout=timeout, stdin=stdin, ok=ok, remedy=remedy)
             if not result.begun:
                 raise self._not_begun(command, result)
-            if ok is not None and result.exit_status not in ok:
-                raise self._failed(command, result, remedy)
+            return self.judge(command, result, ok, remedy)
+
+    def later(
+        self,
+        command: Command,
+        *,
+        timeout: float | None = None,
+        stdin: bytes = b"",
+        ok: tuple[int, ...] | None = (0,),
+        remedy: str = RETRY,
+        done: Callable[[], None] | None = None,
+    ) -> Later:
+        """Run a command as root at the latest when the next one runs; a connection does it now, a
+        :class:`tacker_cir.batch.Batch` then.
+
+        :param done: called once it has run; other parameters and errors as for :meth:`run`
+        """
+        later = Later()
+        later.set(self.run(command, timeout=timeout, stdin=stdin, ok=ok, remedy=remedy))
+        if done:
+            done()
+        return later
+
+    def when_done(self, tell: Callable[[], None]) -> None:
+        """Call something once all that was to be run so far has run."""
+        tell()
+
+    def judge(
+        self, command: Command, result: Result, ok: tuple[int, ...] | None, remedy: str
+    ) -> Result:
+        """Return the result of a command if it was a success.
+
+        :raises CommandFailed: another exit status
+        """
+        if ok is not None and result.exit_status not in ok:
+            raise self._failed(command, result, remedy)
         return result
 
     def identity(self) -> _Identity:
         """Return who the login user is and how it becomes root, asked for once."""
         if self._identity is None:
-            self._identity = self._find_identity()
+            self.run(Command(("true",), _BECOMING))
+        assert self._identity is not None
         return self._identity
 
     @property
@@ -243,46 +333,42 @@ class Connection:
     def __exit__(self, *_exc_info: object) -> None:
         self.close()
 
-    def _find_identity(self) -> _Identity:
-        probe = Command.script(
-            "find out how to become root",
-            'id -u; printf "%s\\n" "$HOME"; sudo -n true >/dev/null 2>&1; echo $?',
-        )
-        lines = self.run(probe, root=False).stdout.splitlines()
-        if len(lines) != 3 or not lines[0].isdecimal():
+    def _learn_identity(self, result: Result) -> bool:
+        """Note what the first command told; return whether it has to be run again."""
+        told = _IS.findall(result.noise)
+        if not told:
+            return False
+        how, home = told[-1]
+        if how == "root":
+            self._identity = _Identity(home)
+        elif how == "0":
+            self._identity = _Identity(home, ("sudo", "-n", "--"))
+        else:
+            self._use_sudo_password(home, sudo_is_there=how != "127")
+            return True
+        return False
+
+    def _use_sudo_password(self, home: str, *, sudo_is_there: bool) -> None:
+        if self.credentials.password is None or not sudo_is_there:
             raise exc.HostError(
                 self.node,
-                probe.step,
-                "the login shell printed something else than what was asked for",
-                "let the login user have a POSIX shell",
-            )
-        uid, home, sudo_status = lines
-        if uid == "0":
-            return _Identity(home)
-        if sudo_status == "0":
-            return _Identity(home, ("sudo", "-n", "--"))
-        if self.credentials.password is None or sudo_status == "127":
-            raise exc.HostError(
-                self.node,
-                probe.step,
+                _BECOMING,
                 f"user {self.credentials.username} may not run commands with sudo",
                 "let the user run sudo without a password (NOPASSWD), give ssh_password, "
                 "or log in as root",
             )
         # -k makes sudo ask every time, so that exactly one line of stdin is always consumed.
-        identity = _Identity(home, ("sudo", "-k", "-S", "-p", "", "--"), True)
-        self._identity = identity
+        self._identity = _Identity(home, ("sudo", "-k", "-S", "-p", "", "--"), True)
         try:
-            self.run(Command(("true",), probe.step))
+            self.run(Command(("true",), _BECOMING))
         except exc.CommandFailed as error:
             self._identity = None
             raise exc.HostError(
                 self.node,
-                probe.step,
+                _BECOMING,
                 f"sudo refuses user {self.credentials.username}: {error.stderr.strip()}",
                 "put the user into sudoers, or log in as root",
             ) from None
-        return identity
 
     def _failed(self, command: Command, result: Result, remedy: str) -> exc.CommandFailed:
         cause = f"exit status {result.exit_status}"
@@ -369,7 +455,11 @@ class Connection:
             self.transport.open_session(timeout=GRACE).close()
         # The value that paramiko has where it got none is ENDED_BY_SIGNAL.
         return Result(
-            channel.exit_status, stdout.text(), self._clean(stderr.text()), begun=stdout.begun
+            channel.exit_status,
+            stdout.text(),
+            self._clean(stderr.text()),
+            begun=stdout.begun,
+            noise=stdout.noise,
         )
 
     def _send(

@@ -15,7 +15,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import yaml
 from oslo_config import cfg
@@ -29,7 +30,8 @@ from tacker_cir.cluster.etcd import Etcd
 from tacker_cir.cluster.install import refuse_foreign_cluster
 from tacker_cir.cluster.kubectl import Kubectl, KubeNode
 from tacker_cir.cluster.load_balancer import wait_for_vip
-from tacker_cir.cluster.preparing import Host, Site, complete, prepare, read_facts, script_of
+from tacker_cir.cluster.preparing import Host, Site, complete, look, prepare, script_of
+from tacker_cir.cluster.state import NOTES
 from tacker_cir.cluster.topology import MASTER, ClusterNode, Topology
 from tacker_cir.command import Secret
 from tacker_cir.connections import Connector
@@ -45,9 +47,6 @@ LOG = logging.getLogger(__name__)
 #: Seconds after which it is asked whether a machine that does not answer matters.
 _PATIENCE = 20
 
-#: Object of the cluster in which we keep what was done to the cluster as a whole.
-_NOTES = "tacker-cir"
-
 
 @dataclass(frozen=True)
 class Lead:
@@ -55,12 +54,15 @@ class Lead:
 
     :param version: of the cluster's Kubernetes, ``1.NN.P``
     :param nodes: the cluster's nodes by name, as they were when it was asked
+    :param objects: what was seen of the cluster's objects then, by kind and name; None where it
+        has to be asked for
     """
 
     host: Host
     kubectl: Kubectl
     version: str
     nodes: Mapping[str, KubeNode]
+    objects: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False)
 
 
 class _Joining:
@@ -82,7 +84,9 @@ class _Joining:
         return self._stack.enter_context(credentials.join_token(self._lead.host.connection))
 
     def _read_ca_hash(self) -> str:
-        return credentials.read_ca_hash(self._lead.host.connection)
+        host = self._lead.host
+        pem = host.facts.text(credentials.CA)
+        return credentials.ca_hash(pem) if pem else credentials.read_ca_hash(host.connection)
 
     def _upload_certificates(self) -> Secret:
         minor = kubernetes_versions.minor(self._lead.version)
@@ -190,7 +194,7 @@ class ClusterBuild:
                     raise
         with self._lock:
             self._connections.enter_context(connection)
-        host = Host(node, connection, read_facts(connection))
+        host = look(node, connection, self._site(self._params.packages.version))
         refuse_foreign_cluster(str(node), host.facts)
         with self._lock:
             self._hosts.append(host)
@@ -202,10 +206,15 @@ class ClusterBuild:
             self._election.blank(host.node.name)
             return
         kubectl = Kubectl(host.connection, timeout=self._conf.tacker_cir.api_timeout)
-        text = credentials.cluster_configuration(kubectl)
+        state, objects = host.cluster, None
+        text = credentials.configuration_in(state.objects) if state else None
+        if state and text:
+            nodes, objects = state.nodes, state.objects
+        else:
+            text = credentials.cluster_configuration(kubectl)
+            nodes = {node.name: node for node in kubectl.nodes()}
         version = yaml.safe_load(text)["kubernetesVersion"].removeprefix("v")
-        nodes = {node.name: node for node in kubectl.nodes()}
-        self._election.living(host.node.name, Lead(host, kubectl, version, nodes))
+        self._election.living(host.node.name, Lead(host, kubectl, version, nodes, objects))
 
     def _site(self, version: str) -> Site:
         return Site(self._topology, self._params, self._registries, self._conf, version)
@@ -236,7 +245,8 @@ class ClusterBuild:
         with self._lock:
             self._joined.append(host)
         kubectl = Kubectl(host.connection, timeout=options.api_timeout)
-        lead = Lead(host, kubectl, site.version, {})
+        # It is new: nothing has to be asked for.
+        lead = Lead(host, kubectl, site.version, {}, {})
         self._ensure_network(lead)
         return lead, _Joining(lead, self._secrets)
 
@@ -268,7 +278,8 @@ class ClusterBuild:
                 lead.kubectl.wait_ready(names, options.node_ready_timeout)
             if any(host.node.role == MASTER for host in self._joined):
                 self._wait_for_masters(lead)
-        token, ca = credentials.admin_token(lead.kubectl, options.api_timeout)
+        known = credentials.known_admin_token(lead.objects) if lead.objects else None
+        token, ca = known or credentials.admin_token(lead.kubectl, options.api_timeout)
         for host in self._hosts:
             steps = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in host.spent.items())
             LOG.info("%s: %d remote commands; %s", host.node, host.connection.commands, steps)
@@ -293,7 +304,10 @@ class ClusterBuild:
         """Apply the manifest of the pods' network, once for each content."""
         manifest = self._params.cni_manifest
         wanted = hashlib.sha256((manifest or "").encode()).hexdigest()
-        notes = lead.kubectl.get("configmap", _NOTES, credentials.NAMESPACE) or {}
+        if lead.objects is not None:
+            notes = lead.objects.get(f"ConfigMap/{NOTES}") or {}
+        else:
+            notes = lead.kubectl.get("configmap", NOTES, credentials.NAMESPACE) or {}
         if (notes.get("data") or {}).get("network") == wanted:
             return
         with lead.host.timed("network"):
@@ -303,7 +317,7 @@ class ClusterBuild:
         note = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": _NOTES, "namespace": credentials.NAMESPACE},
+            "metadata": {"name": NOTES, "namespace": credentials.NAMESPACE},
             "data": {"network": wanted},
         }
         lead.kubectl.apply(json.dumps(note), "note the network of pods")

@@ -6,14 +6,14 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from tacker_cir.cluster.kubectl import Kubectl
+from tacker_cir.cluster.kubectl import Kubectl, decode_secret
 from tacker_cir.command import Command, Secret
 from tacker_cir.exceptions import HostError
 from tacker_cir.render import kubeadm as render_kubeadm
@@ -24,6 +24,16 @@ NAMESPACE = "kube-system"
 #: Names of the ServiceAccount, its binding and its token.
 ADMIN = "tacker-cir-admin"
 TOKEN = "tacker-cir-admin-token"
+#: What :func:`known_admin_token` must know, as kubectl names it.
+ADMIN_OBJECTS = (
+    f"serviceaccount/{ADMIN}",
+    f"clusterrolebinding/{ADMIN}",
+    f"secret/{TOKEN}",
+)
+#: ConfigMap in which kubeadm keeps the cluster's configuration.
+KUBEADM_CONFIG = "kubeadm-config"
+#: The cluster's own authority, on each master.
+CA = "/etc/kubernetes/pki/ca.crt"
 
 #: How long a joining node's token is valid, in case nobody removes it.
 _JOIN_TOKEN_LIFE = "2h"
@@ -45,7 +55,7 @@ def admin_token(kubectl: Kubectl, timeout: float) -> tuple[Secret, str]:
     :param timeout: seconds for Kubernetes to fill the Secret
     :raises HostError: it does not
     """
-    kubectl.apply(json.dumps(_admin_manifest()), f"make ServiceAccount {ADMIN}")
+    kubectl.apply(json.dumps(admin_manifest()), f"make ServiceAccount {ADMIN}")
 
     def attempt() -> tuple[Secret, str]:
         data = kubectl.secret(TOKEN, NAMESPACE) or {}
@@ -64,9 +74,35 @@ def admin_token(kubectl: Kubectl, timeout: float) -> tuple[Secret, str]:
         ) from None
 
 
+def known_admin_token(objects: Mapping[str, Mapping[str, Any]]) -> tuple[Secret, str] | None:
+    """Return what :func:`admin_token` does if all of it is there as it shall be, else None.
+
+    :param objects: those of :data:`ADMIN_OBJECTS` that there are, by kind and name
+    """
+    for wanted in admin_manifest()["items"]:
+        found = objects.get(f"{wanted['kind']}/{wanted['metadata']['name']}")
+        if found is None or not _has(found, wanted):
+            return None
+    data = decode_secret(objects[f"Secret/{TOKEN}"])
+    if not data or "token" not in data or "ca.crt" not in data:
+        return None
+    return data["token"], data["ca.crt"].reveal()
+
+
+def _has(found: Any, wanted: Any) -> bool:
+    """Tell whether an object has what a manifest says; it may have more."""
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(_has(found.get(k), v) for k, v in wanted.items())
+    if isinstance(wanted, list):
+        return (
+            isinstance(found, list) and len(found) == len(wanted) and all(map(_has, found, wanted))
+        )
+    return found == wanted
+
+
 def read_ca_hash(connection: Connection) -> str:
     """Return :func:`ca_hash` of the cluster that a master belongs to."""
-    read = Command(("cat", "/etc/kubernetes/pki/ca.crt"), "read the cluster's CA certificate")
+    read = Command(("cat", CA), "read the cluster's CA certificate")
     return ca_hash(connection.run(read).stdout)
 
 
@@ -115,8 +151,8 @@ def cluster_configuration(kubectl: Kubectl) -> str:
 
     :raises HostError: the cluster has none
     """
-    found = kubectl.get("configmap", "kubeadm-config", NAMESPACE) or {}
-    text = (found.get("data") or {}).get("ClusterConfiguration")
+    found = kubectl.get("configmap", KUBEADM_CONFIG, NAMESPACE)
+    text = configuration_in({f"ConfigMap/{KUBEADM_CONFIG}": found} if found else {})
     if not text:
         raise HostError(
             kubectl.host,
@@ -127,7 +163,17 @@ def cluster_configuration(kubectl: Kubectl) -> str:
     return text
 
 
-def _admin_manifest() -> dict[str, Any]:
+def configuration_in(objects: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Return kubeadm's ClusterConfiguration, None where there is none.
+
+    :param objects: of the cluster, by kind and name
+    """
+    found = objects.get(f"ConfigMap/{KUBEADM_CONFIG}") or {}
+    return (found.get("data") or {}).get("ClusterConfiguration")
+
+
+def admin_manifest() -> dict[str, Any]:
+    """Return the objects of the account for Tacker."""
     labels = {"app.kubernetes.io/managed-by": "tacker_cir"}
     meta = {"namespace": NAMESPACE, "labels": labels}
     return {

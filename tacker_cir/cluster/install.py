@@ -7,7 +7,9 @@ called and answers is written at its beginning. Each step is safe to repeat, als
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +22,7 @@ from tacker_cir.host.files import ManagedFile
 from tacker_cir.params.k8s_cluster import KubernetesPackages
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.render import apt as render_apt
-from tacker_cir.ssh import Connection
+from tacker_cir.ssh import RETRY, Connection, Result
 from tacker_cir.waiting import Deadline, poll
 
 LOG = logging.getLogger(__name__)
@@ -135,11 +137,14 @@ class NodeScript:
     :param container_runtime: ``docker`` or ``containerd``
     :param lock_timeout: seconds to wait for another program that uses apt, and for an earlier run
         whose connection broke
+    :param look: reads the machine's state anew where a step changes it as a whole, in the same
+        round trip if the connection is a batch
     """
 
     connection: Connection
     container_runtime: str
     lock_timeout: float
+    look: Callable[[Connection], None] | None = None
 
     def install(self, packages: KubernetesPackages, hostname: str, *, timeout: float) -> Installed:
         """Make the machine ready for kubeadm: its name, kernel settings, runtime and programs.
@@ -155,6 +160,7 @@ class NodeScript:
             timeout=timeout,
             remedy="check that the VM reaches its apt sources (or the proxy), and that they have "
             "the packages",
+            look=True,
         )
         return Installed(answer["changed"], answer["container"])
 
@@ -221,6 +227,7 @@ class NodeScript:
             stdin=config,
             timeout=timeout,
             remedy="see the cause, and 'journalctl -u kubelet' of the VM",
+            look=True,
         )["changed"]
 
     def _run(
@@ -229,12 +236,15 @@ class NodeScript:
         *words: str,
         stdin: str = "",
         timeout: float,
-        remedy: str = "see the cause; the operation can be retried",
+        remedy: str = RETRY,
+        look: bool = False,
     ) -> dict[str, Any]:
         command = Command((SCRIPT, *words), what)
 
         def attempt() -> str:
             try:
+                if look and self.look:
+                    return self._run_and_look(command, stdin, timeout, remedy, self.look)
                 return self.connection.run(
                     command, stdin=stdin.encode(), timeout=timeout, remedy=remedy
                 ).stdout
@@ -272,8 +282,60 @@ class NodeScript:
             )
         return answer
 
+    def _run_and_look(
+        self,
+        command: Command,
+        stdin: str,
+        timeout: float,
+        remedy: str,
+        look: Callable[[Connection], None],
+    ) -> str:
+        ran = self.connection.later(
+            command, stdin=stdin.encode(), timeout=timeout, ok=(0, _BUSY), remedy=remedy
+        )
+        look(self.connection)
+        if ran.result.exit_status == _BUSY:
+            raise _Busy(_last_line(ran.result.stderr))
+        return ran.result.stdout
+
 
 _FROM_STDIN = ("--config", "-")
+
+
+# Arguments: the marker of a member, the script, its hash as it shall be, and its words.
+_REPEAT = r"""
+[ -s "$1" ] && [ "$(sha256sum <"$2")" = "$3  -" ] || exit 3
+script=$2
+shift 3
+exec "$script" "$@"
+"""
+
+
+def repeat_install(
+    script: str, packages: KubernetesPackages, container_runtime: str, hostname: str
+) -> Command:
+    """Return the command that repeats step ``install`` on a member of a cluster that has this very
+    script, and else does nothing; :func:`installed_by` reads its result.
+
+    :param script: the script's text
+    """
+    return Command.script(
+        "look whether everything is installed",
+        _REPEAT,
+        MARKER,
+        SCRIPT,
+        hashlib.sha256(script.encode()).hexdigest(),
+        "install",
+        "--container-runtime",
+        container_runtime,
+        *install_words(packages, hostname),
+    )
+
+
+def installed_by(result: Result) -> Installed | None:
+    """Return what step ``install`` told, None where it was not run or did not come to its end."""
+    answer = parse_answer(result.stdout, "install") if result.exit_status == 0 else None
+    return Installed(answer["changed"], answer["container"]) if answer else None
 
 
 def parse_answer(output: str, step: str) -> dict[str, Any] | None:

@@ -177,19 +177,15 @@ class Kubectl:
         found = self.get("secret", name, namespace)
         if found is None:
             return None
-        try:
-            return {
-                key: Secret(base64.b64decode(value).decode())
-                for key, value in (found.get("data") or {}).items()
-            }
-        except ValueError:
-            # Without its context: the decoder's error holds the value.
+        values = decode_secret(found)
+        if values is None:
             raise HostError(
                 self.host,
                 f"read secret {name}",
                 f"secret {namespace}/{name} holds binary data",
                 "see what wrote it, delete it and retry the operation",
-            ) from None
+            )
+        return values
 
     def apply(self, manifest: str, step: str) -> bool:
         """Apply YAML or JSON documents; tell whether any object was changed by it."""
@@ -236,6 +232,20 @@ class Kubectl:
         words = ["delete", "node", name, "--ignore-not-found"]
         self.call(words, f"delete node {name}")
         LOG.info("%s: node %s is no longer in the cluster", self.host, name)
+
+
+def decode_secret(found: Mapping[str, Any]) -> dict[str, Secret] | None:
+    """Return the values of a Secret object, None where one is no text.
+
+    Without an error of its own: that of the decoder holds the value.
+    """
+    try:
+        return {
+            key: Secret(base64.b64decode(value).decode())
+            for key, value in (found.get("data") or {}).items()
+        }
+    except (ValueError, TypeError, AttributeError):
+        return None
 
 
 def is_transient(stderr: str) -> bool:

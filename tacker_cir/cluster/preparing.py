@@ -13,8 +13,10 @@ from oslo_config import cfg
 from oslo_utils import timeutils
 
 from tacker_cir import log as logging
-from tacker_cir.cluster import install, load_balancer
-from tacker_cir.cluster.install import NodeScript
+from tacker_cir.batch import Batch, batched
+from tacker_cir.cluster import credentials, install, load_balancer
+from tacker_cir.cluster.install import Installed, NodeScript
+from tacker_cir.cluster.state import ClusterState, glance, parse
 from tacker_cir.cluster.suitability import check_suits
 from tacker_cir.cluster.topology import MASTER, ClusterNode, Topology
 from tacker_cir.command import Command
@@ -32,7 +34,7 @@ from tacker_cir.render import hosts as render_hosts
 from tacker_cir.render.kubeadm import KubeadmCluster, KubeadmNode
 from tacker_cir.render.kubeadm import init as render_init
 from tacker_cir.render.no_proxy import no_proxy
-from tacker_cir.ssh import Connection
+from tacker_cir.ssh import Connection, Result
 
 LOG = logging.getLogger(__name__)
 
@@ -49,12 +51,20 @@ class Host:
     """A machine that is connected.
 
     :param facts: what it has, brought up to date by what is done
+    :param version: of Kubernetes that the next two are for
+    :param installed: what the install script found there, None where it has to be asked
+    :param pause_image: the image that kubeadm wants for pods' sandboxes; None where it is not known
+    :param cluster: what the cluster told there, None where it has to be asked
     :param spent: seconds by step, for the log
     """
 
     node: ClusterNode
     connection: Connection
     facts: Facts
+    version: str = ""
+    installed: Installed | None = None
+    pause_image: str | None = None
+    cluster: ClusterState | None = None
     spent: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -156,15 +166,55 @@ def read_facts(connection: Connection) -> Facts:
             *host_runtime.PATHS,
             *registry_connection.FILES,
         ),
-        contents=(*host_runtime.CONTENTS, *registry_connection.CONTENTS),
+        contents=(*host_runtime.CONTENTS, *registry_connection.CONTENTS, credentials.CA),
         trees=registry_connection.TREES,
     )
 
 
-def script_of(host: Host, site: Site) -> NodeScript:
-    """Return the install script on a host."""
-    lock_timeout = site.conf.tacker_cir.first_boot_timeout
-    return NodeScript(host.connection, site.params.container_runtime, lock_timeout)
+def look(node: ClusterNode, connection: Connection, site: Site) -> Host:
+    """Learn all that can be known of a machine, in one round trip.
+
+    On a member of a cluster, which is ours then, the install script sees to it that everything is
+    there.
+    """
+    batch, params = Batch(connection), site.params
+    install_again = batch.later(
+        install.repeat_install(
+            params.install_script or "",
+            site.packages,
+            params.container_runtime,
+            node.name,
+        ),
+        timeout=site.conf.tacker_cir.package_timeout,
+        ok=None,
+    )
+    images = batch.later(_list_images(site), ok=None)
+    cluster = batch.later(glance(MARKER), ok=None) if node.role == MASTER else None
+    host = Host(node, connection, read_facts(batch), site.version)
+    host.installed = install.installed_by(install_again.result)
+    host.pause_image = _pause_image(images.result)
+    host.cluster = parse(cluster.result.stdout) if cluster else None
+    return host
+
+
+def script_of(host: Host, site: Site, batch: Batch | None = None) -> NodeScript:
+    """Return the install script on a host.
+
+    :param batch: what its first step may go with
+    """
+
+    def look_again(connection: Connection) -> None:
+        images = connection.later(_list_images(site), ok=None)
+        # The runtime, its files and its state are new.
+        host.facts = read_facts(connection)
+        host.pause_image, host.version = _pause_image(images.result), site.version
+
+    return NodeScript(
+        batch or Batch(host.connection),
+        site.params.container_runtime,
+        site.conf.tacker_cir.first_boot_timeout,
+        look_again,
+    )
 
 
 def prepare(host: Host, site: Site) -> str:
@@ -179,33 +229,25 @@ def prepare(host: Host, site: Site) -> str:
     _check_suits(host, site)
     wait_first_boot(connection, host.facts, options.first_boot_timeout)
     check_clock(connection, host.facts)
-    script = script_of(host, site)
+    batch = Batch(connection)
+    script = script_of(host, site, batch)
     # First of all: sudo looks the machine's new name up at each command, and a name that is not
     # there costs it seconds.
     names = hosts_files(str(node), host.facts, site.registries, site.host_lines)
-    ensure_files(connection, host.facts, names)
+    ensure_files(batch, host.facts, names)
     with host.timed("packages"):
         files = install.desired_files(
             host.facts, params.install_script or "", site.packages, params.proxy
         )
-        ensure_files(connection, host.facts, files)
-        installed = script.install(site.packages, node.name, timeout=options.package_timeout)
-        if installed.changed:
-            # The runtime, its files and its state are new.
-            host.facts = read_facts(connection)
+        changed = ensure_files(batch, host.facts, files)
+        installed = None if changed or host.version != site.version else host.installed
+        if installed is None:
+            installed = script.install(site.packages, node.name, timeout=options.package_timeout)
             _check_suits(host, site)
     runtime = params.container_runtime
     with host.timed("runtime and registries"):
-        host_runtime.ensure_runtime(
-            connection,
-            host.facts,
-            runtime=runtime,
-            sandbox_image=_sandbox_image(connection, site) if runtime == "containerd" else None,
-            proxy=params.proxy,
-            no_proxy=site.no_proxy,
-            service_timeout=options.service_timeout,
-        )
-        connect_registries(host, site)
+        _ensure_runtime(batch, host, site)
+        batch.flush()
         # It names the machine, each registry and what is wrong with it.
         verify_access(
             connection,
@@ -213,6 +255,7 @@ def prepare(host: Host, site: Site) -> str:
             runtime=runtime,
             timeout=options.registry_timeout,
             pull_timeout=options.image_timeout,
+            clock_ahead=host.facts.clock_ahead,
         )
     if node.role == MASTER and site.topology.virtual_address:
         with host.timed("load balancer"):
@@ -240,13 +283,34 @@ def _check_suits(host: Host, site: Site) -> None:
         check_suits(str(host.node), host.facts, site.version)
 
 
-def connect_registries(host: Host, site: Site) -> None:
+def _ensure_runtime(batch: Batch, host: Host, site: Site) -> None:
+    """Make the runtime serve, and know its registries."""
+    params, image = site.params, None
+    on_containerd = params.container_runtime == "containerd"
+    if on_containerd:
+        image = host.pause_image or _pause_image(batch.run(_list_images(site)))
+        # It reads them at each pull: it need not serve yet, and all goes in one round trip.
+        connect_registries(batch, host, site)
+    host_runtime.ensure_runtime(
+        batch,
+        host.facts,
+        runtime=params.container_runtime,
+        sandbox_image=image,
+        proxy=params.proxy,
+        no_proxy=site.no_proxy,
+        service_timeout=site.conf.tacker_cir.service_timeout,
+    )
+    if not on_containerd:
+        connect_registries(batch, host, site)
+
+
+def connect_registries(connection: Connection, host: Host, site: Site) -> None:
     """Make a machine able to pull from every registry.
 
     :raises HostError: a step failed
     """
     registry_connection.ensure_access(
-        host.connection,
+        connection,
         host.facts,
         site.registries,
         runtime=site.params.container_runtime,
@@ -258,14 +322,18 @@ def connect_registries(host: Host, site: Site) -> None:
 def complete(host: Host, site: Site) -> None:
     """Bring back what kubeadm's undoing of an earlier attempt took away: the kubelet's logins at
     registries, as ``kubeadm reset`` empties /var/lib/kubelet."""
-    host.facts = read_facts(host.connection)
-    connect_registries(host, site)
+    with batched(host.connection) as batch:
+        connect_registries(batch, host, site)
 
 
-def _sandbox_image(connection: Connection, site: Site) -> str:
-    """Return the pause image that belongs to this version of Kubernetes."""
+def _list_images(site: Site) -> Command:
     words = ["kubeadm", "config", "images", "list", "--kubernetes-version", f"v{site.version}"]
     if site.params.image_repository:
         words += ["--image-repository", site.params.image_repository]
-    output = connection.run(Command(tuple(words), "list the images of Kubernetes")).stdout
-    return next(line for line in output.split() if "/pause:" in line)
+    return Command(tuple(words), "list the images of Kubernetes")
+
+
+def _pause_image(images: Result) -> str | None:
+    """Return the pause image that belongs to the version of Kubernetes, as kubeadm lists it."""
+    found = images.stdout.split() if images.exit_status == 0 else []
+    return next((image for image in found if "/pause:" in image), None)

@@ -52,9 +52,8 @@ def ensure_docker(
     """
     files = desired_files(facts, package, proxy)
     restart = facts.docker_installed and needs_restart(facts, files)
-    if restart:
-        DOCKER.note_restart(connection, facts)
-    changed = ensure_files(connection, facts, files)
+    note = [DOCKER.restart_note] if restart else []
+    changed = ensure_files(connection, facts, [*note, *files])
     missing = needs_install(facts, package)
     if missing:
         wanted = f"{package.name}={package.version}" if package.version else package.name
@@ -112,7 +111,7 @@ def desired_files(
 def reload(connection: Connection) -> None:
     """Make the daemon read daemon.json again; what it cannot change while it runs, it ignores."""
     command = Command(("systemctl", "reload", "docker.service"), "reload Docker's settings")
-    connection.run(command, remedy=DOCKER.remedy)
+    connection.later(command, remedy=DOCKER.remedy)
 
 
 def wait_until_serving(connection: Connection, timeout: float) -> None:

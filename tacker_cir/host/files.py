@@ -173,11 +173,15 @@ def ensure_files(
         return frozenset()
     content = b"".join(file.content or b"" for file in due)
     stdin = b"".join(file.header() for file in due) + b"\n" + content
-    connection.run(Command.script(_step(due), _WRITE), stdin=stdin)
+
+    def done() -> None:
+        for file in due:
+            what = "removed" if file.content is None else "wrote"
+            LOG.info("%s: %s %s", connection.node, what, file.path)
+
+    connection.later(Command.script(_step(due), _WRITE), stdin=stdin, done=done)
     for file in due:
         facts.note_file(file.path, file.content, file.mode)
-        what = "removed" if file.content is None else "wrote"
-        LOG.info("%s: %s %s", connection.node, what, file.path)
     return frozenset(file.path for file in due)
 
 

@@ -117,9 +117,9 @@ def _ensure_docker(
         raise unusable(connection.node, DOCKER_DAEMON, error) from None
     files = DOCKER.proxy_files(proxy, no_proxy)
     restart = DOCKER.needs_restart(facts, files)
-    if restart:
-        DOCKER.note_restart(connection, facts)
-    changed = ensure_files(connection, facts, [kept(facts, DOCKER_DAEMON, daemon), *files])
+    note = [DOCKER.restart_note] if restart else []
+    wanted = [*note, kept(facts, DOCKER_DAEMON, daemon), *files]
+    changed = ensure_files(connection, facts, wanted)
     if DOCKER_DAEMON in changed and facts.docker_started:
         # Before a restart, so that it leaves the containers alone.
         docker.reload(connection)
@@ -153,13 +153,12 @@ def _ensure_containerd(
         raise unusable(connection.node, CONTAINERD_CONFIG, error) from None
     files = (kept(facts, CONTAINERD_CONFIG, merged.text), *CONTAINERD.proxy_files(proxy, no_proxy))
     restart = CONTAINERD.needs_restart(facts, files)
-    if restart:
-        CONTAINERD.note_restart(connection, facts)
+    note = [CONTAINERD.restart_note] if restart else []
     for directory in merged.left_plugins:
         step = f"link the network plugins of {directory}"
         target = containerd_config.CNI_PLUGINS
-        connection.run(Command.script(step, _LINK_PLUGINS, directory, target))
-    changed = ensure_files(connection, facts, files)
+        connection.later(Command.script(step, _LINK_PLUGINS, directory, target))
+    changed = ensure_files(connection, facts, [*note, *files])
     if restart:
         CONTAINERD.restart(connection, facts)
     elif facts.containerd_started:

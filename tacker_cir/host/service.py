@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tacker_cir.command import Command
 from tacker_cir.facts import Facts
-from tacker_cir.host.files import ManagedFile, ensure_files
+from tacker_cir.host.files import ManagedFile
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.render import docker as render_docker
 from tacker_cir.ssh import Connection
@@ -83,19 +83,20 @@ class Service:
         """
         return self.restart_pending in facts.files or not all(f.is_current(facts) for f in files)
 
-    def note_restart(self, connection: Connection, facts: Facts) -> None:
-        """Keep in mind that it must be restarted, before its files are written."""
-        ensure_files(connection, facts, [ManagedFile(self.restart_pending, b"")])
+    @property
+    def restart_note(self) -> ManagedFile:
+        """What keeps in mind that it must be restarted; to be written before its files are."""
+        return ManagedFile(self.restart_pending, b"")
 
     def restart(self, connection: Connection, facts: Facts) -> None:
         """Restart it and forget that it was needed."""
         unit = f"{self.name}.service"
         command = Command.script(f"restart {unit}", _RESTART, unit, self.restart_pending)
-        connection.run(command, remedy=self.remedy)
+        connection.later(command, remedy=self.remedy)
         facts.note_file(self.restart_pending, None, 0)
 
     def enable(self, connection: Connection) -> None:
         """Start it, now and at each boot."""
         unit = f"{self.name}.service"
         command = Command(("systemctl", "enable", "--now", unit), f"start {unit}")
-        connection.run(command, remedy=self.remedy)
+        connection.later(command, remedy=self.remedy)

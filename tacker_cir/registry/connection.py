@@ -72,11 +72,9 @@ def ensure_access(
     # Last: what is gone is forgotten once it is gone everywhere.
     ensure_files(connection, facts, [_state(wanted.after)])
     _remove_empty(connection, wanted)
-    LOG.info(
-        "%s: access to %d registries: %s",
-        connection.node,
-        len(registries),
-        f"{len(changes)} changes" if changes else "no change",
+    told = f"{len(changes)} changes" if changes else "no change"
+    connection.when_done(
+        lambda: LOG.info("%s: access to %d registries: %s", connection.node, len(registries), told)
     )
     return changes
 
@@ -84,14 +82,15 @@ def ensure_access(
 def _write(connection: Connection, facts: Facts, wanted: Plan) -> list[str]:
     """Bring all files to their state and return the paths that changed."""
     due = [file for file in wanted.files if not file.is_current(facts)]
+    if not due:
+        return []
+    # What was and what will be ours: a cut leaves nothing that nobody knows to be ours.
+    first = [_state(wanted.before | wanted.after)]
     kubelet_runs = facts.kubelet_active and _KUBELET_CONFIG in facts.files
     if kubelet_runs and any(file.path == KUBELET_LOGINS for file in due):
-        KUBELET.note_restart(connection, facts)
-    if due:
-        # Before and after: a cut leaves nothing that nobody knows to be ours.
-        ensure_files(connection, facts, [_state(wanted.before | wanted.after)])
-    changed = ensure_files(connection, facts, due)
-    return sorted(changed)
+        first.append(KUBELET.restart_note)
+    ensure_files(connection, facts, [*first, *due])
+    return sorted(file.path for file in due)
 
 
 def _remove_empty(connection: Connection, wanted: Plan) -> None:
@@ -100,7 +99,7 @@ def _remove_empty(connection: Connection, wanted: Plan) -> None:
         gone.append(STATE)
     directories = tuple(dict.fromkeys(path.rpartition("/")[0] for path in gone))
     if directories:
-        connection.run(Command.script("remove empty directories", _REMOVE_EMPTY, *directories))
+        connection.later(Command.script("remove empty directories", _REMOVE_EMPTY, *directories))
 
 
 def _reload_docker(

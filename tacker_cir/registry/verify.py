@@ -7,10 +7,10 @@ import functools
 import time
 from collections.abc import Sequence
 
+from tacker_cir import facts
 from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import CommandFailed, CommandTimeout, HostError
-from tacker_cir.facts import clock_ahead
 from tacker_cir.host.runtime import CONTAINERD_CERTS_D
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry.pull_faults import PullFault, tell
@@ -43,6 +43,7 @@ def verify_access(
     runtime: str,
     timeout: float,
     pull_timeout: float,
+    clock_ahead: float | None = None,
 ) -> None:
     """Prove that a node resolves, reaches, trusts and may use each registry, and pulls from it.
 
@@ -51,12 +52,13 @@ def verify_access(
     :param runtime: ``docker`` or ``containerd``
     :param timeout: seconds for each registry to answer; one that restarts is asked again
     :param pull_timeout: seconds for the pull of one test_image
+    :param clock_ahead: seconds that the node's clock is ahead of ours, None where it is not known
     :raises HostError: naming each registry that failed, why, and what to do
     """
     faults: list[tuple[RegistryConnection, Fault]] = []
     trust = functools.cache(lambda: _node_trust(connection))
     for registry in registries:
-        visit = Visit(connection, registry, trust)
+        visit = Visit(connection, registry, trust, clock_ahead)
         try:
             with timed(connection.node, f"ask registry {registry.server}"):
                 poll(visit.check, Deadline(timeout), retry_on=(NotYet,))
@@ -85,7 +87,7 @@ def _node_trust(connection: Connection) -> Trust:
     asked = time.time()
     clock, _, authorities = connection.run(command, ok=None).stdout.partition("\n")
     said = float(clock[:12]) if clock.isdecimal() else None
-    return Trust(authorities, clock_ahead(said, asked))
+    return Trust(authorities, facts.clock_ahead(said, asked))
 
 
 def _pull(

@@ -63,6 +63,10 @@ class NotYet(Fault):
     """A fault that a registry which is just starting shows as well."""
 
 
+class _Distrust(Fault):
+    """A certificate is refused."""
+
+
 @dataclass(frozen=True)
 class Trust:
     """By what a node judges certificates.
@@ -79,6 +83,7 @@ class Visit:
     """Asks one registry from one node.
 
     :param node_trust: asks the node by what it judges certificates
+    :param clock_ahead: seconds that its clock is ahead of ours, None where it has to be asked
     """
 
     def __init__(
@@ -86,13 +91,16 @@ class Visit:
         connection: Connection,
         registry: RegistryConnection,
         node_trust: Callable[[], Trust],
+        clock_ahead: float | None = None,
     ):
         self._connection, self._registry = connection, registry
-        self._node_trust = node_trust
+        self._node_trust, self._clock_ahead = node_trust, clock_ahead
         server = urlsplit(hosts_toml.upstream(registry.server).url).netloc
         self._host, port = split_server(server)
         self._port = port or (443 if registry.https else 80)
         self._tls: Tls = None
+        # A given authority mostly is the one: the node's many others are read if it is not.
+        self._trusts_all = not registry.ca
         self._deadline = Deadline(0)
 
     def check(self) -> None:
@@ -101,9 +109,17 @@ class Visit:
         :raises NotYet: it is worth to ask again
         :raises Fault: something else is wrong
         """
-        registry = self._registry
-        if registry.https and self._tls is None:
-            # Before anything is dialled: the node is asked for its authorities.
+        try:
+            self._check()
+        except _Distrust:
+            if self._trusts_all:
+                raise
+            self._trusts_all, self._tls = True, None
+            self._check()
+
+    def _check(self) -> None:
+        if self._registry.https and self._tls is None:
+            # Before anything is dialled: the node may be asked for its authorities.
             self._tls = self._registry_tls()
         self._deadline = Deadline(VISIT_TIMEOUT)
         answer = self._ask_registry(self._login)
@@ -121,11 +137,13 @@ class Visit:
         client = None
         if registry.client_certificate and registry.client_key:
             client = (registry.client_certificate, registry.client_key)
-        # Both runtimes trust the given authority beside the node's.
-        authorities = "" if registry.skip_verify else self._authorities()
+        authorities = registry.ca or ""
+        if self._trusts_all and not registry.skip_verify:
+            authorities = self._authorities()
         return _context(authorities, client, verify=not registry.skip_verify)
 
     def _authorities(self) -> str:
+        """Return what both runtimes trust: the given authority beside the node's."""
         return f"{self._registry.ca or ''}\n{self._node_trust().authorities}"
 
     def _judge(self, answer: Answer) -> None:
@@ -284,7 +302,9 @@ class Visit:
         if answer.validity is None:
             return
         first, last = answer.validity
-        ahead = self._node_trust().clock_ahead
+        ahead = self._clock_ahead
+        if ahead is None:
+            ahead = self._node_trust().clock_ahead
         if not first <= time.time() + ahead <= last:
             raise Fault(
                 "TLS",
@@ -337,7 +357,7 @@ class Visit:
             "see whether the machine is alive and reachable, then retry the operation",
         )
 
-    def _distrust(self, host: str, error: ssl.SSLCertVerificationError) -> Fault:
+    def _distrust(self, host: str, error: ssl.SSLCertVerificationError) -> _Distrust:
         reason = error.verify_message
         if "mismatch" in reason or "not valid for" in reason:
             remedy = (
@@ -357,7 +377,7 @@ class Visit:
             )
         else:
             remedy = "give the registry's authority as certificate_path"
-        return Fault("TLS", f"the certificate of {host} is refused: {reason}", remedy)
+        return _Distrust("TLS", f"the certificate of {host} is refused: {reason}", remedy)
 
     def _tls_failure(self, error: ssl.SSLError) -> Fault:
         reason = (error.reason or str(error)).replace("_", " ").lower()

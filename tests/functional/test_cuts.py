@@ -24,7 +24,7 @@ CONTENT = b"# caf\xc3\xa9\n" * 1000
 
 
 def managed_files(connection: Connection, directory: Path) -> int:
-    """Files as the drivers write them (as root): a note first, then all others at once."""
+    """Files as the drivers write them (as root): a note, then others at once, then what goes."""
     (directory / "old").parent.mkdir(exist_ok=True)
     files = [
         ManagedFile(f"{directory}/pending", b""),
@@ -34,7 +34,8 @@ def managed_files(connection: Connection, directory: Path) -> int:
     ]
     facts = gather(connection, files=[file.path for file in files])
     changed = ensure_files(connection, facts, files[:1])
-    changed |= ensure_files(connection, facts, files[1:])
+    changed |= ensure_files(connection, facts, files[1:3])
+    changed |= ensure_files(connection, facts, files[3:])
     facts = gather(connection, files=[file.path for file in files])
     assert all(file.is_current(facts) for file in files)
     return len(changed)

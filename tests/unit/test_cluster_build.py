@@ -17,7 +17,7 @@ from tacker_cir import config
 from tacker_cir.cluster import build
 from tacker_cir.cluster.build import ClusterBuild
 from tacker_cir.cluster.kubectl import KubeNode
-from tacker_cir.cluster.preparing import MARKER
+from tacker_cir.cluster.preparing import MARKER, Host
 from tacker_cir.cluster.topology import ClusterNode, Topology, node_name
 from tacker_cir.command import Secret
 from tacker_cir.exceptions import ConnectError, HostError, SeveralFailed
@@ -145,6 +145,7 @@ def run(monkeypatch):
 
         credentials = SimpleNamespace(
             NAMESPACE="kube-system",
+            CA="/etc/kubernetes/pki/ca.crt",
             cluster_configuration=lambda kubectl: f"kubernetesVersion: v{world.version}\n",
             join_token=join_token,
             read_ca_hash=lambda connection: "sha256:0",
@@ -157,7 +158,9 @@ def run(monkeypatch):
         )
         healthy = SimpleNamespace(wait_healthy=lambda n, t: world.note(f"etcd of {n}"))
         for name, value in {
-            "read_facts": world.read_facts,
+            "look": lambda node, connection, site: Host(
+                node, connection, world.read_facts(connection)
+            ),
             "prepare": world.prepare,
             "complete": lambda host, site: None,
             "script_of": world.script_of,

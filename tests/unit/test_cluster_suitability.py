@@ -64,11 +64,12 @@ class Untouched:
 class Installing:
     """The install script, which is let do its first step only."""
 
-    def __init__(self, host, installs):
-        self.host, self.installs = host, installs
+    def __init__(self, host, installs, after):
+        self.host, self.installs, self.after = host, installs, after
 
     def install(self, packages, hostname, *, timeout):
         self.installs.append(hostname)
+        self.host.facts = self.after
         return Installed(changed=True, in_container=False)
 
 
@@ -83,10 +84,8 @@ def prepare(monkeypatch, before, after=None, version="1.36.0"):
     monkeypatch.setattr(preparing, "wait_first_boot", lambda *_args: None)
     monkeypatch.setattr(preparing, "ensure_files", lambda *_args: frozenset())
     monkeypatch.setattr(preparing, "host_runtime", SimpleNamespace(write=lambda *_args: None))
-    monkeypatch.setattr(preparing, "script_of", lambda host, site: Installing(host, installs))
-    monkeypatch.setattr(preparing, "read_facts", lambda connection: after)
-    monkeypatch.setattr(preparing, "_sandbox_image", set_up)
-    monkeypatch.setattr(preparing.host_runtime, "ensure_runtime", set_up, raising=False)
+    monkeypatch.setattr(preparing, "script_of", lambda *_args: Installing(host, installs, after))
+    monkeypatch.setattr(preparing, "_ensure_runtime", set_up)
     conf = config.register_opts(cfg.ConfigOpts())
     conf([], default_config_files=[])
     with pytest.raises((HostError, StopIteration)) as caught:
