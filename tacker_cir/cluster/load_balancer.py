@@ -227,13 +227,21 @@ def parse_state(units: Sequence[str], addresses: str) -> _State:
 
 
 def _interface_of(connection: Connection, state: _State, address: str) -> str:
-    try:
-        return state.interfaces[address]
-    except KeyError:
+    interface = state.interfaces.get(address)
+    if interface is not None and not render_keepalived.is_interface(interface):
+        raise HostError(
+            connection.node,
+            "find the network interface",
+            f"the interface with the address {address} is called {interface!r}, which keepalived "
+            "cannot be told",
+            "give the interface another name",
+        )
+    if interface is None:
         raise HostError(
             connection.node,
             "find the network interface",
             f"no interface has the address {address}, which Heat tells of its port "
             f"(there are {', '.join(sorted(state.interfaces))})",
             "let the VM take its address by DHCP, or see why it did not",
-        ) from None
+        )
+    return interface

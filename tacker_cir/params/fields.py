@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from tacker_cir.params import bounds
+from tacker_cir.params.names import IMAGE_PATTERN
 
 PACKAGE_PATH = "a path relative to the top of the VNF package"
 
-# Grammar of distribution's reference package: [host[:port]/]name[:tag][@digest].
+# Whether what stands before the first slash is a registry, names.split_image() judges.
 IMAGE = (
-    r"^(?=.{1,400}\Z)([a-zA-Z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*"
-    r"(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?"
-    r"(@sha256:[0-9a-f]{64})?\Z"
+    r"^(?=.{1,400}\Z)(([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])(:[0-9]+)?/)?"
+    rf"{IMAGE_PATTERN}\Z"
 )
 
 _URL = r"^https?://[^\s\"'\\]+\Z"

@@ -8,7 +8,6 @@ Beyond them: what users need today (``kubernetes_version``, ``package_repository
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -24,7 +23,7 @@ from tacker_cir.package import VnfPackage
 from tacker_cir.params import registry_metadata, schema
 from tacker_cir.params.install_script import find_script_fault
 from tacker_cir.params.k8s_cluster_schema import KEY, SCHEMA, UNSUPPORTED
-from tacker_cir.params.names import split_server
+from tacker_cir.params.names import is_repository, split_server
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository, Key, Reader, find_parameter
 from tacker_cir.params.registry_connection import KEY as REGISTRIES_KEY
@@ -42,8 +41,6 @@ _NODE_CIDR = ("proxy", "k8s_node_cidr")
 # kubeadm refuses other sizes: a node gets a /24 of at most 2**16 ones; services at most 20 bits
 # and at least ten addresses.
 _PREFIXES = {_POD_CIDR: (8, 24), _CLUSTER_CIDR: (12, 28), _NODE_CIDR: (0, 32)}
-
-_REPOSITORY_PATH = re.compile(r"[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*", re.A)
 
 
 @dataclass(frozen=True)
@@ -339,10 +336,7 @@ class _Reader(Reader):
 
     def _mirror(self, given: Mapping[str, Any]) -> AptRepository | None:
         key = "package_repository"
-        flat = given.get("suite", "/").endswith("/")
-        if flat and "components" in given:
-            self.fault("expected none, as the suite is a path", key, "components")
-        elif not flat and "components" not in given:
+        if not given.get("suite", "/").endswith("/") and "components" not in given:
             self.fault("is missing; expected a list of the suite's components", key, "components")
         return self.apt_repository(key, suite="/", components=())
 
@@ -368,7 +362,7 @@ class _Reader(Reader):
         server, slash, path = text.partition("/")
         try:
             split_server(text if "://" in text else server)
-            if slash and not _REPOSITORY_PATH.fullmatch(path):
+            if slash and not is_repository(path):
                 raise ValueError("expected host[:port][/path], the path in lower case")
         except ValueError as error:
             # What stands before an @ may be a password.

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of hosts and of registries, as strict as the strictest program that reads them."""
+"""Names of hosts, registries, images and URLs, as strict as the strictest program that reads them.
+
+Each of them is read by several programs (apt, Docker, containerd, kubeadm, the kubelet), which are
+written in Go, C and C++ and do not agree about what is not in the RFCs.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,27 @@ import ipaddress
 import re
 
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
+# A name in a site's own DNS, which a proxy may have.
+_LOOSE_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", re.ASCII)
+
+_PORT = r"[1-9][0-9]{0,4}"
+# RFC 3986, section 3.2.1; a colon stands between name and password.
+_USER_CHARACTER = r"(?:[A-Za-z0-9._~!$&()*+,;=-]|%(?![01][0-9A-Fa-f]|7[Ff])[0-9A-Fa-f]{2})"
+_NAME_CHARACTER = rf"(?!%3[Aa]){_USER_CHARACTER}"
+_HOST = r"(?P<host>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:]{2,39}\])"
+_AUTHORITY = rf"{_HOST}(?::(?P<port>{_PORT}))?"
+_PROXY = re.compile(rf"https?://(?:(?:{_NAME_CHARACTER})+(?::{_USER_CHARACTER}*)?@)?{_AUTHORITY}/?")
+_SITE = re.compile(rf"https?://{_AUTHORITY}(?:/(?:{_USER_CHARACTER}|[:/])*)?")
+
+# Grammar of distribution's reference package: [host[:port]/]name[:tag][@digest].
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+_TAG = r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+#: ``name[:tag][@digest]``
+IMAGE_PATTERN = rf"(?P<name>{_COMPONENT}(?:/{_COMPONENT})*){_TAG}"
+_IMAGE = re.compile(IMAGE_PATTERN, re.ASCII)
+#: Characters of an image's name, its registry included.
+_IMAGE_NAME = 255
+
 # Linux' NAME_MAX: Docker and containerd keep a registry's files in a directory of its name.
 _FILE_NAME = 255
 
@@ -20,6 +45,88 @@ def is_host_name(text: str) -> bool:
         # A name that ends in a number is an address, or a mistaken one.
         and not labels[-1].isdigit()
     )
+
+
+def is_proxy_url(text: str) -> bool:
+    """Return whether a text is ``http[s]://[user[:password]@]host[:port]`` to Go's net/url, apt and
+    curl, and one and the same to them."""
+    return _has_authority(_PROXY.fullmatch(text))
+
+
+def is_site_url(text: str) -> bool:
+    """Return whether a text is ``http[s]://host[:port][/path]``, without user, query and
+    fragment."""
+    return _has_authority(_SITE.fullmatch(text))
+
+
+def _has_authority(match: re.Match[str] | None) -> bool:
+    return (
+        match is not None
+        and (match["port"] is None or int(match["port"]) <= 65535)
+        and _is_host(match["host"].strip("[]"), bracketed=match["host"].startswith("["))
+    )
+
+
+def is_no_proxy_entry(text: str) -> bool:
+    """Return whether an entry of ``no_proxy`` means something to Go's httpproxy: a host, host:port,
+    address, network, domain (``.example``, ``*.example``) or ``*``."""
+    if text == "*":
+        return True
+    if "%" in text:
+        return False
+    try:
+        ipaddress.ip_network(text, strict=False)
+        return text.partition("/")[2].isdigit() or "/" not in text
+    except ValueError:
+        pass
+    match = re.fullmatch(rf"{_HOST}:(?P<port>{_PORT})", text)
+    if match:
+        return _has_authority(match)
+    return _is_host(text.removeprefix("*").removeprefix("."), bracketed=False)
+
+
+def _is_host(text: str, *, bracketed: bool) -> bool:
+    labels = text.split(".")
+    if bracketed or labels[-1].isdigit():
+        try:
+            return ipaddress.ip_address(text).version == (6 if bracketed else 4)
+        except ValueError:
+            return False
+    return len(text) <= 253 and all(map(_LOOSE_LABEL.fullmatch, labels))
+
+
+def split_image(text: str) -> tuple[str | None, str]:
+    """Split an image reference into its registry, None for Docker Hub, and what follows.
+
+    :raises ValueError: no reference, with what is expected instead
+    """
+    first, slash, rest = text.partition("/")
+    server = None
+    if slash and (first == "localhost" or set(first) & set(".:[")):
+        split_server(first)
+        server, text = first, rest
+    check_image_name(server, text)
+    return server, text
+
+
+def check_image_name(server: str | None, text: str) -> None:
+    """Refuse what no image of a registry can be called.
+
+    :param text: ``name[:tag][@digest]``
+    :raises ValueError: with what is expected instead
+    """
+    match = _IMAGE.fullmatch(text)
+    if match is None:
+        raise ValueError("expected name[:tag][@digest] after the registry, the name in lower case")
+    if len(f"{server or ''}/{match['name']}") > _IMAGE_NAME:
+        raise ValueError(f"expected an image's name of at most {_IMAGE_NAME} characters")
+    if server is None and re.fullmatch("[0-9a-f]{64}", match["name"]):
+        raise ValueError("expected a name, which an image's id is not")
+
+
+def is_repository(text: str) -> bool:
+    """Return whether a text may stand between a registry and an image's last name."""
+    return re.fullmatch(rf"{_COMPONENT}(?:/{_COMPONENT})*", text, re.ASCII) is not None
 
 
 def split_server(text: str) -> tuple[str, int | None]:

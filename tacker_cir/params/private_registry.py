@@ -8,7 +8,6 @@ Beyond the spec's table: ``proxy`` as in the upstream sample, and what users nee
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from tacker_cir.hostkeys import parse_public_key
 from tacker_cir.login import Credentials
 from tacker_cir.package import ImageArchive, PackageFileError, VnfPackage
 from tacker_cir.params import schema
+from tacker_cir.params.names import split_image
 from tacker_cir.params.private_registry_schema import KEY, SCHEMA
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository, Reader, find_parameter
@@ -29,9 +29,26 @@ DEFAULT_PORT = 5000
 DEFAULT_IMAGE = "registry:latest"
 DEFAULT_DOCKER_PACKAGE = "docker.io"
 
+# Directories that hold the registry's data in a directory of its own below them.
+_PARENTS = frozenset("/home /media /mnt /opt /root /srv /var /var/lib /var/local /var/opt".split())
+# Directories in which nothing is the registry's: the system's own, links to such, and those that
+# are emptied at a boot or that every user writes to.
 _SYSTEM_DIRECTORIES = frozenset(
-    "/bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys "
-    "/tmp /usr /var /var/lib /var/lib/docker /var/lib/containerd".split()
+    "/bin /boot /cdrom /dev /etc /initrd.img /lib /lib32 /lib64 /libx32 /lost+found /proc /run "
+    "/sbin /selinux /snap /sys /tmp /usr /vmlinuz "
+    "/var/backups /var/cache /var/crash /var/lock /var/log /var/mail /var/run /var/snap /var/spool "
+    "/var/tmp "
+    "/var/lib/AccountsService /var/lib/NetworkManager /var/lib/apparmor /var/lib/apt "
+    "/var/lib/boltd /var/lib/buildkit /var/lib/calico /var/lib/cloud /var/lib/cni "
+    "/var/lib/command-not-found /var/lib/containerd /var/lib/containers /var/lib/dbus "
+    "/var/lib/dhcp /var/lib/docker /var/lib/dockershim /var/lib/dpkg /var/lib/etcd "
+    "/var/lib/fwupd /var/lib/git /var/lib/grub /var/lib/haproxy /var/lib/initramfs-tools "
+    "/var/lib/kubelet /var/lib/landscape /var/lib/logrotate /var/lib/man-db /var/lib/misc "
+    "/var/lib/os-prober /var/lib/pam /var/lib/polkit-1 /var/lib/private /var/lib/python "
+    "/var/lib/shells.state /var/lib/shim-signed /var/lib/snapd /var/lib/sudo /var/lib/swtpm "
+    "/var/lib/systemd /var/lib/tacker-cir /var/lib/tpm /var/lib/ubuntu-advantage /var/lib/ucf "
+    "/var/lib/udisks2 /var/lib/update-manager /var/lib/update-notifier /var/lib/usb_modeswitch "
+    "/var/lib/usbutils /var/lib/vim /var/lib/xml-core".split()
 )
 
 
@@ -123,6 +140,10 @@ class _Reader(Reader):
 
     def _registry_image(self) -> str:
         image = self.sound("registry_image") or DEFAULT_IMAGE
+        try:
+            split_image(image)
+        except ValueError as error:
+            self.fault(f"{error}; got {schema.shown(image)}", "registry_image")
         last = image.rpartition("/")[2]
         return image if ":" in last or "@" in last else f"{image}:latest"
 
@@ -164,9 +185,22 @@ class _Reader(Reader):
 
     def _data_path(self) -> str | None:
         path = self.sound("data_path")
-        if path is not None and (path in _SYSTEM_DIRECTORIES or re.search(r"/\.{1,2}(/|$)", path)):
+        if path is not None and not _may_hold_data(path):
             self.fault(
-                f"expected a directory of its own for the registry's data; got {path!r}",
+                "expected a directory of its own for the registry's data, e.g. /srv/registry; got "
+                f"{path!r}",
                 "data_path",
             )
         return path
+
+
+def _may_hold_data(path: str) -> bool:
+    """Return whether the registry may have a directory, which is mounted into its container."""
+    steps = path.split("/")
+    above = ["/".join(steps[:end]) for end in range(2, len(steps) + 1)]
+    # What begins with a dot leads elsewhere (..), or is a program's own (.ssh).
+    hidden = any(step.startswith(".") for step in steps)
+    is_users_home = len(steps) == 3 and steps[1] == "home"
+    return not (
+        hidden or is_users_home or path in _PARENTS or not _SYSTEM_DIRECTORIES.isdisjoint(above)
+    )

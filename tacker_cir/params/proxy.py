@@ -29,12 +29,3 @@ class Proxy:
     @property
     def _urls(self) -> tuple[Secret | None, ...]:
         return self.http, self.https
-
-
-def is_url(url: str) -> bool:
-    """Return whether a proxy's URL names a host, and a port that is a number if it names one."""
-    try:
-        parts = urlsplit(url)
-        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        return False

@@ -15,7 +15,8 @@ from tacker_cir.exceptions import Fault, InvalidRequest
 from tacker_cir.login import Credentials, load_private_key
 from tacker_cir.package import PackageFileError, VnfPackage
 from tacker_cir.params import bounds, schema
-from tacker_cir.params.proxy import Proxy, is_url
+from tacker_cir.params.names import is_no_proxy_entry, is_proxy_url, is_site_url
+from tacker_cir.params.proxy import Proxy
 
 Key = str | int
 
@@ -166,12 +167,22 @@ class Reader:
         """Return ``proxy``, None where it names no proxy."""
         urls = {name: self.sound("proxy", name) for name in ("http_proxy", "https_proxy")}
         for name, url in urls.items():
-            if url and not is_url(url):
+            if url and not is_proxy_url(url):
                 self.fault("expected a URL http[s]://[user:password@]host[:port]", "proxy", name)
+        no_proxy = self.sound("proxy", "no_proxy") or ""
+        odd = [e for e in no_proxy.split(",") if e and not is_no_proxy_entry(e)]
+        if odd:
+            more = f" (and {len(odd) - 1} more)" if odd[1:] else ""
+            self.fault(
+                "expected hosts, domains and networks separated by commas; "
+                f"{schema.shown(odd[0])} is none{more}",
+                "proxy",
+                "no_proxy",
+            )
         http, https = (Secret(url) if url else None for url in urls.values())
         if http is None and https is None:
             return None
-        return Proxy(http, https, self.sound("proxy", "no_proxy") or "")
+        return Proxy(http, https, no_proxy)
 
     def apt_repository(
         self, *keys: Key, suite: str | None, components: tuple[str, ...]
@@ -184,6 +195,16 @@ class Reader:
         given = self.sound(*keys)
         if given is None or self.package is None:
             return None
+        if not is_site_url(given["uri"]):
+            self.fault(
+                "expected a URL http[s]://host[:port][/path] of an apt repository", *keys, "uri"
+            )
+        suite = given.get("suite", suite)
+        # An exact path in the repository (sources.list(5)), which has no components.
+        if suite is not None and suite.endswith("/"):
+            if "components" in given:
+                self.fault("expected none, as the suite is a path", *keys, "components")
+            components = ()
         path = given["keyring_path"]
         try:
             keyring = self.package.read(path)
@@ -195,7 +216,7 @@ class Reader:
             self.fault("is not an OpenPGP public key", *keys, "keyring_path")
         return AptRepository(
             given["uri"],
-            given.get("suite", suite),
+            suite,
             tuple(given.get("components", components)),
             keyring,
         )

@@ -17,11 +17,17 @@ from cryptography.hazmat.primitives import serialization
 
 from tacker_cir.command import Secret
 from tacker_cir.params import schema
-from tacker_cir.params.names import is_host_name, split_server
+from tacker_cir.params.names import check_image_name, is_host_name, split_server
 from tacker_cir.params.reader import Key, Reader
 from tacker_cir.render import docker_auth
 
 KEY = "private_registry_connection_info"
+
+_DOCKER_HUB = "docker.io"
+_DOCKER_HUB_NAMES = frozenset(
+    "docker.io index.docker.io registry-1.docker.io registry.docker.io registry.hub.docker.com "
+    "hub.docker.com www.docker.com docker.com".split()
+)
 
 _HTTPS_ONLY = ("certificate_path", "client_certificate_path", "client_key_path", "skip_verify")
 
@@ -219,6 +225,8 @@ class _ItemReader:
         mirrored = read_server(self._reader, *self._at, "mirror_of")
         if mirrored is None:
             return None
+        # As everybody writes it in the names of images, where case counts.
+        mirrored = mirrored.lower()
         if server is not None and mirrored.lower() == server.lower():
             self._fault("expected another registry than server", "mirror_of")
         if runtime == "docker":
@@ -245,9 +253,13 @@ class _ItemReader:
         image = self._sound("test_image")
         if image is None or server is None:
             return None
-        name = image.removeprefix(f"{server}/")
-        if ":" in name.partition("/")[0] and "/" in name:
-            self._fault(f"expected an image of {server}; got {image!r}", "test_image")
+        name = image
+        if image.lower().startswith(f"{server}/".lower()):
+            name = image[len(server) + 1 :]
+        try:
+            check_image_name(server, name)
+        except ValueError as error:
+            self._fault(f"expected an image of {server}; got {image!r}: {error}", "test_image")
         last = name.rpartition("/")[2]
         return f"{server}/{name}" + ("" if ":" in last or "@" in last else ":latest")
 
@@ -258,7 +270,10 @@ def read_server(reader: Reader, *keys: Key) -> str | None:
     if text is None:
         return None
     try:
-        split_server(text)
+        host, _ = split_server(text)
+        if host.lower() in _DOCKER_HUB_NAMES and text != _DOCKER_HUB:
+            # Docker and containerd name the images of Docker Hub so whatever a user calls them.
+            raise ValueError(f"expected {_DOCKER_HUB}, as names of Docker Hub's images begin")
     except ValueError as error:
         # What stands before an @ may be a password.
         reader.fault(str(error) if "@" in text else f"{error}; got {text[:60]!r}", *keys)

@@ -7,7 +7,10 @@ Made of what haproxy 2.0 (Ubuntu 20.04) and its successors have in common.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
+
+_NAME = re.compile(r"[A-Za-z0-9_.:-]+", re.ASCII)
 
 #: Port on which every master, and so the VIP, has the API server of some master that is alive.
 PORT = 16443
@@ -63,7 +66,11 @@ def config(masters: Sequence[tuple[str, str]]) -> str:
     """Return the file.
 
     :param masters: name and address of each
+    :raises ValueError: a name or an address is none
     """
+    for name, _ in masters:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"no name of a server in haproxy.cfg: {name!r}")
     return _HEAD + "".join(
         f"    server {name} {_host(address)}:{API_SERVER_PORT}\n" for name, address in masters
     )

@@ -4,6 +4,7 @@ others'."""
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Sequence
 
 BEGIN = "# BEGIN tacker_cir"
@@ -11,8 +12,15 @@ END = "# END tacker_cir"
 
 
 def line(address: str, names: Iterable[str]) -> str:
-    """Return one line (hosts(5)): an address and its names."""
-    return " ".join([address, *names])
+    """Return one line (hosts(5)): an address and its names.
+
+    :raises ValueError: one of them is not one word
+    """
+    words = [str(ipaddress.ip_address(address)), *names]
+    for word in words:
+        if not word.isprintable() or not word or set(word) & set(" #"):
+            raise ValueError("a name for /etc/hosts is not one word")
+    return " ".join(words)
 
 
 def with_block(text: str, lines: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ RFC 5798 has none any more; instead, packets from other addresses than the peers
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 
 #: The highest priority that is given; 255 means that the VIP is the machine's own address.
@@ -18,6 +19,15 @@ _HIGHEST_PRIORITY = 200
 # A master whose haproxy runs can serve, also while its own API server is down: haproxy knows which
 # API servers are alive. So the VIP has its place before there is any, as kubeadm init needs it.
 _CHECK = "/bin/systemctl is-active --quiet haproxy.service"
+
+
+# Linux takes any character but a slash and white space; keepalived has some of its own (! # $ ~ {).
+_INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,15}", re.ASCII)
+
+
+def is_interface(text: str) -> bool:
+    """Return whether a text is the name of an interface that the file can hold."""
+    return _INTERFACE.fullmatch(text) is not None
 
 
 def virtual_router_id(vip: str) -> int:
@@ -38,9 +48,13 @@ def config(vip: str, interface: str, own: str, masters: Sequence[str]) -> str:
     :param interface: the network interface that has ``own``
     :param own: this master's address
     :param masters: addresses of all masters, ``own`` included, the same order on each of them
+    :raises ValueError: an address or the interface is none
     """
+    if not is_interface(interface):
+        raise ValueError(f"no name of an interface in keepalived.conf: {interface!r}")
     address = ipaddress.ip_interface(vip)
-    peers = "".join(f"        {peer}\n" for peer in masters if peer != own)
+    addresses = [str(ipaddress.ip_address(master)) for master in masters]
+    peers = "".join(f"        {peer}\n" for peer in addresses if peer != own)
     return f"""\
 # Written by tacker_cir, which replaces any change.
 

@@ -139,6 +139,15 @@ HTTP_FAULTS = [
     ({"mirror_fallback": True}, "mirror_fallback", "is for mirrors only; expected mirror_of"),
     ({"mirror_of": "docker.io", "mirror_fallback": 0}, "mirror_fallback", "expected false to neve"),
     ({"test_image": "Busybox"}, "test_image", "expected an image of the registry to pull"),
+    ({"mirror_of": "index.docker.io"}, "mirror_of", "expected docker.io, as names of Docker Hub's"),
+    ({"mirror_of": "registry-1.docker.io"}, "mirror_of", "expected docker.io, as names of Docker"),
+    ({"mirror_of": "Docker.io"}, "mirror_of", "expected docker.io, as names of Docker Hub's"),
+    ({"mirror_of": "docker.io:443"}, "mirror_of", "expected docker.io, as names of Docker Hub's"),
+    ({"server": "index.docker.io"}, "server", "expected docker.io, as names of Docker Hub's"),
+    ({"server": "registry.hub.docker.com"}, "server", "expected docker.io, as names of Docker"),
+    ({"test_image": "Foo/bar"}, "test_image", "expected an image of 192.168.0.10:5000; "),
+    ({"test_image": "-v/x"}, "test_image", "expected an image of the registry to pull"),
+    ({"test_image": "a" * 240}, "test_image", "an image's name of at most 255 characters"),
     ({"test_image": "10.0.0.9:5000/a"}, "test_image", "expected an image of 192.168.0.10:5000; "),
     ({"user": "MARK"}, "user", "unknown key; did you mean username?"),
     ({"passwort": "MARK"}, "passwort", "unknown key; did you mean password?"),
@@ -259,6 +268,18 @@ def test_a_token_server(package):
     assert "without http://" in faults["[0].token_server"]
     faults = faults_of(package, {**HTTPS, "token_server": "auth.example.com"})
     assert "expected username and password as well" in faults["[0].token_server"]
+
+
+def test_a_mirrored_registry_is_looked_up_in_lower_case(package):
+    (registry,) = parse(package, {**HTTP, "mirror_of": "Quay.IO"})
+    assert registry.mirror_of == "quay.io"
+
+
+def test_many_bad_names_are_one_fault(package):
+    faults = faults_of(package, {**HTTP, "hosts_string": "10.0.0.1" + " a_b" * 200})
+    assert list(faults) == ["[0].hosts_string"]
+    assert "'a_b' is no host name (and 199 more)" in faults["[0].hosts_string"]
+    assert len(faults["[0].hosts_string"]) < 250
 
 
 def test_what_docker_cannot_mirror(package):
