@@ -24,6 +24,8 @@ LOG = logging.getLogger(__name__)
 logging.getLogger("paramiko.transport")
 
 PORT = 22
+#: Times the timeout for a TCP connection that an attempt may take with all that SSH does then.
+ATTEMPT = 4
 #: Seconds between two keep-alive packets.
 KEEPALIVE = 15
 #: Seconds after which the kernel gives up a peer that acknowledges nothing (tcp(7)).
@@ -153,6 +155,7 @@ def _open(
     host_keys: HostKeyChecker,
     connect_timeout: float,
 ) -> paramiko.Transport:
+    deadline = Deadline(connect_timeout * ATTEMPT)
     sock = socket.create_connection((address, port), timeout=connect_timeout)
     # Each command begins with small packets; Nagle's algorithm would hold them back (40 ms).
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -160,14 +163,14 @@ def _open(
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_AFTER * 1000)
     transport = BoundedTransport(sock)
     try:
-        transport.banner_timeout = transport.auth_timeout = connect_timeout * 3
+        transport.banner_timeout = deadline.remaining
         options = transport.get_security_options()
         options.ciphers = _fast_first(options.ciphers)
         preferred = host_keys.key_types()
         if preferred:
             options.key_types = _only(options.key_types, preferred)
         try:
-            transport.start_client(timeout=connect_timeout * 3)
+            transport.start_client(timeout=deadline.remaining)
         except paramiko.IncompatiblePeer as error:
             if preferred and "host key" in str(error):
                 raise HostKeyMismatch(
@@ -177,7 +180,7 @@ def _open(
                 ) from None
             raise
         host_keys.check(transport.get_remote_server_key())
-        _authenticate(transport, credentials, key)
+        _authenticate(transport, credentials, key, deadline)
         transport.set_keepalive(KEEPALIVE)
     except BaseException:
         transport.close()
@@ -191,13 +194,17 @@ class _MoreWanted(paramiko.AuthenticationException):
 
 
 def _authenticate(
-    transport: paramiko.Transport, credentials: Credentials, key: paramiko.PKey | None
+    transport: paramiko.Transport,
+    credentials: Credentials,
+    key: paramiko.PKey | None,
+    deadline: Deadline,
 ) -> None:
     """Log in with what was given, with all of it where sshd wants it (AuthenticationMethods).
 
+    :param deadline: for all methods together
     :raises paramiko.AuthenticationException: it is refused, or does not suffice
     """
-    left = _methods(transport, credentials, key)
+    left = _methods(transport, credentials, key, deadline)
     accepted: list[str] = []
     while not transport.is_authenticated():
         name, wanted = _first_accepted(left, accepted)
@@ -210,15 +217,23 @@ def _authenticate(
 
 
 def _methods(
-    transport: paramiko.Transport, credentials: Credentials, key: paramiko.PKey | None
+    transport: paramiko.Transport,
+    credentials: Credentials,
+    key: paramiko.PKey | None,
+    deadline: Deadline,
 ) -> dict[str, Callable[[], Sequence[str]]]:
     """Return what can be tried, each of which returns what sshd wants besides."""
     methods: dict[str, Callable[[], Sequence[str]]] = {}
     user, password = credentials.username, credentials.password
+
+    def in_time() -> paramiko.Transport:
+        transport.auth_timeout = deadline.remaining
+        return transport
+
     if key is not None:
-        methods["key"] = lambda: transport.auth_publickey(user, key)
+        methods["key"] = lambda: in_time().auth_publickey(user, key)
     if password is not None:
-        methods["password"] = lambda: transport.auth_password(user, password.reveal())
+        methods["password"] = lambda: in_time().auth_password(user, password.reveal())
     return methods
 
 
