@@ -272,7 +272,7 @@ class Visit:
             self._judge_dates(host, answer)
             return answer
         except ssl.SSLCertVerificationError as error:
-            raise self._distrust(host, error) from None
+            raise self._distrust(host, port, error) from None
         except ssl.SSLError as error:
             # Who sends an alert speaks TLS.
             if "ALERT" not in (error.reason or "") and self._speaks(host, port, None):
@@ -357,7 +357,7 @@ class Visit:
             "see whether the machine is alive and reachable, then retry the operation",
         )
 
-    def _distrust(self, host: str, error: ssl.SSLCertVerificationError) -> _Distrust:
+    def _distrust(self, host: str, port: int, error: ssl.SSLCertVerificationError) -> _Distrust:
         reason = error.verify_message
         if "mismatch" in reason or "not valid for" in reason:
             remedy = (
@@ -366,7 +366,7 @@ class Visit:
             )
         elif "expired" in reason or "not yet valid" in reason:
             remedy = "renew its certificate, or correct the conductor's clock"
-        elif host != self._host:
+        elif (host, port) != (self._host, self._port):
             remedy = (
                 "give the authority of the token server as certificate_path, too; skip_verify "
                 "counts for the registry itself alone"

@@ -86,6 +86,8 @@ class Registry:
         self._listener = socket.create_server((ADDRESS, 0))
         self.port: int = self._listener.getsockname()[1]
         self.asked: list[bytes] = []
+        #: What clients showed in TLS, {} for nothing.
+        self.shown: list[dict[str, object]] = []
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -98,6 +100,8 @@ class Registry:
         with contextlib.suppress(OSError), client:
             client.settimeout(20)
             talk = self._tls.wrap_socket(client, server_side=True) if self._tls else client
+            if isinstance(talk, ssl.SSLSocket):
+                self.shown.append(talk.getpeercert() or {})
             self.asked.append(talk.recv(65536))
             for data in self._answer():
                 talk.sendall(data)

@@ -114,11 +114,16 @@ def test_a_registry_of_ours_without_an_end(sshd, dial, hostile):
     all_at_once(ANSWERS, ask)
 
 
-def context_of(authority: Authority, tmp_path) -> ssl.SSLContext:
+def context_of(
+    authority: Authority, tmp_path, clients: ssl.VerifyMode = ssl.CERT_NONE
+) -> ssl.SSLContext:
     pair = tmp_path / "pair.pem"
     pair.write_text("\n".join(authority.issue(ADDRESS)))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair)
+    context.verify_mode = clients
+    if clients:
+        context.load_verify_locations(cadata=authority.pem)
     return context
 
 
@@ -360,3 +365,72 @@ def test_a_token_server_that_the_request_names(sshd, dial, hostile):
     assert "none is to be had" in said and "marked" not in said
     assert verify(connection, info) == ""
     assert all(b"Authorization: Basic" in asked for asked in server.asked)
+
+
+def answer(status: str, body: str = "", *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", *headers, f"Content-Length: {len(body)}", "", body]
+    return "\r\n".join(lines).encode()
+
+
+@pytest.mark.parametrize("joined", ["\r\nWWW-Authenticate: ", ", "])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_registry_that_asks_in_several_ways(sshd, dial, hostile, joined, order):
+    """Two headers as Gitea sends, and several challenges in one; anybody gets a token."""
+
+    def talk() -> Iterator[bytes]:
+        if b"GET /token" in registry.asked[-1]:
+            yield answer("200 OK", '{"token": "good"}')
+        elif b"Bearer good" in registry.asked[-1]:
+            yield GOOD
+        else:
+            ways = [f'Bearer realm="http://{ADDRESS}:{registry.port}/token"', 'Basic realm="x, y"']
+            yield answer("401 No", "", f"WWW-Authenticate: {joined.join(ways[::order])}")
+
+    registry = hostile(talk)
+    assert verify(dial(sshd), RegistryConnection(f"{ADDRESS}:{registry.port}", https=False)) == ""
+
+
+def test_what_is_for_the_registry_alone(sshd, dial, hostile, tmp_path):
+    """Another host does not see the client's certificate, nor is it believed unseen."""
+    authority, wrong = Authority("right"), Authority("wrong")
+    connection = dial(sshd)
+    server = hostile(
+        lambda: iter([answer("200 OK", '{"token": "good"}')]),
+        context_of(authority, tmp_path, ssl.CERT_OPTIONAL),
+    )
+    impostor = hostile(lambda: iter([GOOD]), context_of(wrong, tmp_path, ssl.CERT_OPTIONAL))
+    plain = hostile(lambda: iter([GOOD]))
+    realm = [f"https://{ADDRESS}:{server.port}/token"]
+
+    def talk() -> Iterator[bytes]:
+        if b"Bearer good" in registry.asked[-1]:
+            yield GOOD
+        else:
+            yield answer("401 No", "", f'WWW-Authenticate: Bearer realm="{realm[0]}"')
+
+    registry = hostile(talk, context_of(authority, tmp_path, ssl.CERT_REQUIRED))
+    certificate, key = authority.issue("node", client=True)
+    info = RegistryConnection(
+        f"{ADDRESS}:{registry.port}",
+        https=True,
+        username="u",
+        password=Secret("marked-password"),
+        client_certificate=certificate,
+        client_key=Secret(key),
+        ca=authority.pem,
+        token_server=f"{ADDRESS}:{server.port}",
+    )
+    assert verify(connection, info) == ""
+    assert all(registry.shown) and server.shown == [{}]
+    # Who accepts any certificate of the registry does not accept any of another host.
+    realm[0] = f"https://{ADDRESS}:{impostor.port}/token"
+    anything = replace(info, skip_verify=True, ca=None)
+    for named in (f"{ADDRESS}:{impostor.port}", None):
+        login = {} if named else {"username": None, "password": None}
+        said = verify(connection, replace(anything, token_server=named, **login))
+        assert "is refused" in said and "skip_verify counts for the registry itself" in said
+    # A login that went over TLS does not go on in clear.
+    realm[0] = f"http://{ADDRESS}:{plain.port}/token"
+    said = verify(connection, replace(info, token_server=f"{ADDRESS}:{plain.port}"))
+    assert "it speaks HTTPS, but its token server" in said
+    assert impostor.asked == plain.asked == []
