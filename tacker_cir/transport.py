@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""paramiko's connection, with a bound to what the peer can make us keep.
+"""paramiko's connection, with a bound to what the peer can make us keep and log.
 
 paramiko buffers whatever comes: a packet of the 4 GB that its length field allows, a banner without
-an end, data beyond the window of a channel. OpenSSH's client ends the connection for each of them.
+an end, data beyond the window of a channel; and it logs each message that it does not know.
+OpenSSH's client ends the connection for each of them.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import paramiko
@@ -18,6 +20,10 @@ from paramiko.packet import Packetizer
 MAX_PACKET = 256 * 1024
 #: Bytes that a server may say before its packets; RFC 4253, section 4.2, means some lines.
 MAX_BANNER = 64 * 1024
+#: Lines that a connection may bring into the log: some of each login, none while commands run.
+MOST_LOGGED = 100
+#: Characters of such a line.
+LOGGED = 1000
 # RFC 4254, section 5.2; there is no other.
 _STDERR = (1).to_bytes(4, "big")
 
@@ -71,5 +77,16 @@ class BoundedTransport(paramiko.Transport):
         MSG_CHANNEL_EXTENDED_DATA: _within_window(_feed_stderr),
     }
 
+    _logged = 0
+
     def __init__(self, sock: object):
         super().__init__(sock, packetizer_class=_Packetizer)
+
+    def _log(self, level: int, msg: object, *args: object) -> None:
+        # Errors are told once, as the connection ends.
+        if logging.INFO <= level < logging.ERROR:
+            self._logged += 1
+            if self._logged > MOST_LOGGED:
+                raise paramiko.SSHException("the peer sends what is logged without an end")
+            msg = str(msg)[:LOGGED]
+        super()._log(level, msg, *args)

@@ -16,7 +16,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import paramiko
-from paramiko.common import cMSG_CHANNEL_DATA, cMSG_CHANNEL_EXTENDED_DATA
+from paramiko.common import (
+    cMSG_CHANNEL_DATA,
+    cMSG_CHANNEL_EXTENDED_DATA,
+    cMSG_UNIMPLEMENTED,
+    cMSG_USERAUTH_BANNER,
+)
 
 ADDRESS = "127.0.0.1"
 #: How much more work the long run does (tox's TACKER_CIR_THOROUGH).
@@ -164,6 +169,8 @@ class HostileSshd(paramiko.ServerInterface):
     def check_auth_password(self, username: str, password: str) -> int:
         if self.manner == "a login that is never answered":
             self.stopped.wait()
+        if self.manner == "greetings without an end":
+            self._repeat(cMSG_USERAUTH_BANNER, b"welcome" * 4000, b"")
         if self.manner == "a login that is never enough":
             return paramiko.common.AUTH_PARTIALLY_SUCCESSFUL
         return paramiko.common.AUTH_SUCCESSFUL
@@ -190,9 +197,23 @@ class HostileSshd(paramiko.ServerInterface):
                 while not self.stopped.is_set():
                     channel.sendall(b"x" * 32768)
                     self.sent += 32768
+            elif self.manner == "messages without a meaning":
+                self._repeat(cMSG_UNIMPLEMENTED)
             elif self.manner == "no end":
                 channel.send_exit_status(0)
                 self.stopped.wait()
+
+    def _repeat(self, kind: bytes, *strings: bytes) -> None:
+        """Send a message again and again, at most for as long as a test may take."""
+        message = paramiko.Message()
+        message.add_byte(kind)
+        for string in strings:
+            message.add_string(string)
+        transport = self._transports[-1]
+        end = time.monotonic() + 10
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            while transport.is_active() and not self.stopped.is_set() and time.monotonic() < end:
+                transport._send_message(message)
 
     def _flood(self, channel: paramiko.Channel) -> None:
         """Send whatever the window says."""

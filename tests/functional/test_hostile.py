@@ -310,6 +310,17 @@ def test_machines_that_never_answer(bad_sshd, short_grace, monkeypatch):
     assert memory.grown < 100 * MB
 
 
+def test_a_machine_that_fills_the_log(bad_sshd, short_grace, caplog):
+    caplog.set_level("INFO")
+    with pytest.raises(exc.ConnectError):
+        connect(bad_sshd("greetings without an end"), connect_timeout=3)
+    with connect(bad_sshd("messages without a meaning")) as connection:
+        with pytest.raises(exc.HostError):
+            connection.run(Command(("true",), "test"), root=False, timeout=5)
+    assert 100 < len(caplog.records) < 600
+    assert sum(len(record.getMessage()) for record in caplog.records) < MB
+
+
 def test_credentials_stay_with_whom_they_are_for(sshd, dial, hostile, soon):
     """A registry names other hosts in each way that it has; none of them sees login or token."""
     connection = dial(sshd)
