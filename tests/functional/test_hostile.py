@@ -144,8 +144,11 @@ def test_no_node_waits_for_another_one_with_its_certificates(sshd, dial, hostile
     """One node is slow to tell what it trusts; the others are through meanwhile."""
     authority = Authority("right")
     at = hostile(lambda: iter([GOOD]), context_of(authority, tmp_path))
-    registry = RegistryConnection(f"{ADDRESS}:{at.port}", https=True, ca=authority.pem)
+    registry = RegistryConnection(f"{ADDRESS}:{at.port}", https=True)
     release, done = threading.Event(), []
+
+    def quick() -> visit.Trust:
+        return visit.Trust(authority.pem)
 
     def visit_as(trust: Callable[[], visit.Trust]) -> None:
         visit.Visit(dial(sshd), registry, trust).check()
@@ -153,15 +156,15 @@ def test_no_node_waits_for_another_one_with_its_certificates(sshd, dial, hostile
 
     def slow() -> visit.Trust:
         assert release.wait(30)
-        return visit.Trust()
+        return quick()
 
     nodes = [threading.Thread(target=visit_as, args=(slow,))]
-    nodes += [threading.Thread(target=visit_as, args=(visit.Trust,)) for _ in range(4)]
+    nodes += [threading.Thread(target=visit_as, args=(quick,)) for _ in range(4)]
     for node in nodes:
         node.start()
     for node in nodes[1:]:
         node.join(20)
-    assert done == [visit.Trust] * 4
+    assert done == [quick] * 4 and len(at.asked) == 4
     release.set()
     nodes[0].join(20)
     assert len(done) == 5
