@@ -35,9 +35,6 @@ KUBEADM_CONFIG = "kubeadm-config"
 #: The cluster's own authority, on each master.
 CA = "/etc/kubernetes/pki/ca.crt"
 
-#: How long a joining node's token is valid, in case nobody removes it.
-_JOIN_TOKEN_LIFE = "2h"
-
 # It prints the key.
 _UPLOAD = "exec kubeadm init phase upload-certs --upload-certs --config /dev/stdin >/dev/null"
 
@@ -119,7 +116,7 @@ def ca_hash(pem: str) -> str:
 def join_token(connection: Connection) -> Iterator[Secret]:
     """Make a bootstrap token on a master, and remove it in the end."""
     create = Command(
-        ("kubeadm", "token", "create", "--ttl", _JOIN_TOKEN_LIFE),
+        ("kubeadm", "token", "create", "--ttl", render_kubeadm.JOIN_LIFE),
         "make a token for new nodes",
         confidential=True,
     )

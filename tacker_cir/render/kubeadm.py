@@ -18,6 +18,9 @@ from tacker_cir.kubernetes_versions import (
 from tacker_cir.kubernetes_versions import minor as minor_of
 from tacker_cir.render.haproxy import API_SERVER_PORT
 
+#: How long what lets nodes join is valid, in case nobody removes it.
+JOIN_LIFE = "2h0m0s"
+
 _SOCKETS = {"docker": "/var/run/dockershim.sock", "containerd": "/run/containerd/containerd.sock"}
 
 
@@ -81,6 +84,9 @@ def init(node: KubeadmNode, cluster: KubeadmCluster) -> str:
         {
             "apiVersion": _api_version(node.minor),
             "kind": "InitConfiguration",
+            # Else kubeadm makes one that is valid for a day. Nobody is told it: nodes join with
+            # tokens of their own.
+            "bootstrapTokens": [{"ttl": JOIN_LIFE}],
             "nodeRegistration": node.registration(),
             "localAPIEndpoint": {"advertiseAddress": node.address, "bindPort": API_SERVER_PORT},
         },

@@ -80,6 +80,7 @@ def test_every_step_once_and_again(machine, runtime):
     node = machine(runtime)
     assert node.prepare()
     assert node.prepare() == frozenset()
+    node.sh("echo '/swap.img none swap' >>/etc/fstab; systemctl daemon-reload")
     steps: dict[str, Callable[[], object]] = {
         "install": node.install,
         "pull": lambda: node.script.pull(node.init_file(), timeout=120),
@@ -109,6 +110,8 @@ def test_every_step_once_and_again(machine, runtime):
     assert node.sh("hostname; cat /etc/hostname").split() == [node.hostname] * 2
     assert node.sh("apt-mark showhold").split() == ["kubeadm", "kubectl", "kubelet"]
     assert node.sh("systemctl is-enabled kubelet " + runtime).split() == ["enabled"] * 2
+    assert node.sh("grep swap.img /etc/fstab") == "#/swap.img none swap"
+    assert node.sh("systemctl is-enabled swap.target || true") == "masked"
     settings = "net.ipv4.ip_forward net.bridge.bridge-nf-call-iptables"
     assert node.sh(f"sysctl -n {settings}").split() == ["1", "1"]
     # Leaving takes the traces along, and a node that left can begin again.
@@ -125,6 +128,9 @@ def assert_no_secret_was_printed(node: Node) -> None:
     """Neither a token nor the certificates' key, which kubeadm shows unless told otherwise."""
     printed = node.sh("cat /var/log/tacker-cir-node.log")
     assert "control-plane has initialized successfully" in printed
+    lives = node.sh("kubeadm token list -o jsonpath='{.expires}{\"\\n\"}'").split()
+    limit = int(node.sh("date +%s")) + 2 * 3600
+    assert lives and all(int(node.sh(f"date -d {life} +%s")) <= limit for life in lives)
     tokens = node.sh("kubeadm token list -o jsonpath='{.token}{\"\\n\"}'").split()
     assert tokens and not any(token in printed for token in tokens)
     assert not re.search(r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b|certificate-key [0-9a-f]|^[0-9a-f]{64}$",
