@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 import shlex
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tacker_cir.command import Command
+from tacker_cir.documents import load_json
 from tacker_cir.exceptions import HostError
+from tacker_cir.reading import answer_of, reader
 from tacker_cir.ssh import Connection
 
 # Each line: kind, tab, values. A missing program or file gives no line, never a failure.
@@ -76,7 +77,13 @@ printf 'end\n'
 
 # Enough for 30,000 years, whatever a machine says.
 _SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
-_VERSION = re.compile(r"\d+\.\d+\.\d+")
+# Of whatever length a line is, these look at a bounded part of it.
+_VERSION = re.compile(r"(?<![0-9.])[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}(?![0-9])")
+_KEEP_LINE = 4096
+_MODE = re.compile("[0-7]{1,5}")
+_DIGEST = re.compile("[0-9a-f]{64}|")
+#: Names that go into files of apt.
+_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}|")
 
 
 @dataclass(frozen=True)
@@ -200,12 +207,14 @@ def gather(
     command = Command.script("read the machine's state", _SCRIPT, *wants, confidential=True)
     start = time.time()
     output = connection.run(command).stdout
-    facts = parse(output)
-    facts.clock_ahead = clock_ahead(facts.clock, start)
     if not output.endswith("end\n"):
         raise _cut(connection, command, "its answer")
+    with answer_of(connection.node, command.step):
+        facts = parse(output)
+    facts.clock_ahead = clock_ahead(facts.clock, start)
     for path, content in facts.contents.items():
-        if facts.files[path].sha256 != hashlib.sha256(content).hexdigest():
+        fact = facts.files.get(path)
+        if fact is None or fact.sha256 != hashlib.sha256(content).hexdigest():
             raise _cut(connection, command, path)
     return facts
 
@@ -237,62 +246,156 @@ def clock_ahead(clock: float | None, asked: float) -> float:
     return max(clock - time.time(), 0.0) + min(clock + 1 - asked, 0.0)
 
 
+@reader("the state of a machine")
 def parse(text: str) -> Facts:
-    """Return the facts in the script's output."""
+    """Return the facts in the script's output.
+
+    :raises Unreadable: a line of it is not what the script prints
+    """
     facts = Facts()
-    for line in text.splitlines():
+    for line in text.split("\n"):
         kind, _, rest = line.partition("\t")
-        values = rest.split("\t")
-        if kind == "os" and "=" in rest and not rest.startswith("#"):
-            key, _, value = rest.partition("=")
-            facts.os_release[key] = " ".join(shlex.split(value))
-        elif kind == "clock" and _SECONDS.fullmatch(rest):
-            facts.clock = float(rest)
-        elif kind == "arch":
-            facts.architecture = rest
-        elif kind == "dpkg":
-            facts.dpkg_interrupted = bool(rest)
-        elif kind == "cloud-init":
-            facts.cloud_init = rest
-        elif kind == "docker":
-            _note_docker(facts, values)
-        elif kind == "containerd":
-            facts.containerd_started = _is_started(*values[:2])
-            found = _VERSION.search(values[2])
-            facts.containerd = found.group() if found else ""
-        elif kind == "kubelet":
-            facts.kubelet_active = rest == "active"
-        elif kind == "cgroup":
-            facts.cgroup2 = rest == "cgroup2fs"
-        elif kind == "package" and values[2] == "installed":
-            facts.packages[values[0]] = values[1]
-        elif kind == "path":
-            facts.paths.add(rest)
-        elif kind == "file":
-            mode, owner, group = values[1].split(" ")
-            digest = values[2].partition(" ")[0]
-            facts.files[values[0]] = FileFact(int(mode, 8), owner, group, digest)
-        elif kind == "content":
-            facts.contents[values[0]] = base64.b64decode(values[1])
-        elif kind == "image" and values[1]:
-            facts.images[values[0]] = values[1]
-        elif kind == "container":
-            name, _, inspected = rest.partition("\t")
-            if inspected:
-                facts.containers[name] = json.loads(inspected)
+        note = _NOTES.get(kind)
+        if note:
+            note(facts, rest)
     return facts
 
 
-def _note_docker(facts: Facts, values: list[str]) -> None:
+def _note_os(facts: Facts, rest: str) -> None:
+    key, equals, value = rest.partition("=")
+    if not equals or key.startswith("#"):
+        return
+    facts.os_release[key] = " ".join(shlex.split(_bounded(value)))
+    if key == "VERSION_CODENAME":
+        _matched(_NAME, facts.os_release[key])
+
+
+def _note_clock(facts: Facts, rest: str) -> None:
+    facts.clock = float(_matched(_SECONDS, rest))
+
+
+def _note_architecture(facts: Facts, rest: str) -> None:
+    facts.architecture = _matched(_NAME, rest)
+
+
+def _note_dpkg(facts: Facts, rest: str) -> None:
+    facts.dpkg_interrupted = bool(rest)
+
+
+def _note_cloud_init(facts: Facts, rest: str) -> None:
+    facts.cloud_init = rest
+
+
+def _note_docker(facts: Facts, rest: str) -> None:
+    # A daemon that does not answer leaves the last four empty or out.
+    active, enabled, *said = rest.split("\t")
+    version, driver, live_restore, registries = (said + [""] * 4)[:4]
     facts.docker_installed = True
-    facts.docker_started = _is_started(*values[:2])
-    # A daemon that does not answer leaves them empty or out.
-    version, driver, live_restore, registries = (values[2:] + [""] * 4)[:4]
+    facts.docker_started = _is_started(active, enabled)
     facts.docker_serving = facts.docker_started and bool(version)
     facts.docker_cgroup_driver = driver
     facts.docker_live_restore = live_restore == "true"
-    facts.docker_registries = (json.loads(registries) if registries else None) or {}
+    facts.docker_registries = registry_config(registries or "null")
+
+
+def _note_containerd(facts: Facts, rest: str) -> None:
+    active, enabled, version = rest.split("\t")
+    facts.containerd_started = _is_started(active, enabled)
+    found = _VERSION.search(version[:_KEEP_LINE])
+    facts.containerd = found.group() if found else ""
+
+
+def _note_kubelet(facts: Facts, rest: str) -> None:
+    facts.kubelet_active = rest == "active"
+
+
+def _note_cgroup(facts: Facts, rest: str) -> None:
+    facts.cgroup2 = rest == "cgroup2fs"
+
+
+def _note_package(facts: Facts, rest: str) -> None:
+    name, version, status = rest.split("\t")
+    if status == "installed":
+        facts.packages[name] = version
+
+
+def _note_path(facts: Facts, rest: str) -> None:
+    facts.paths.add(rest)
+
+
+def _note_file(facts: Facts, rest: str) -> None:
+    # From the end: a file's name may hold what it likes.
+    path, status, digest = rest.rsplit("\t", 2)
+    if not status:
+        return  # It was removed in between.
+    mode, owners = status.split(" ", 1)
+    # Names of users from a directory service may hold blanks; root's do not.
+    owner, _, group = owners.partition(" ")
+    digest = _matched(_DIGEST, digest.partition(" ")[0])
+    facts.files[path] = FileFact(int(_matched(_MODE, mode), 8), owner, group, digest)
+
+
+def _note_content(facts: Facts, rest: str) -> None:
+    path, content = rest.split("\t")
+    facts.contents[path] = base64.b64decode(content, validate=True)
+
+
+def _note_image(facts: Facts, rest: str) -> None:
+    reference, identity = rest.split("\t")
+    if identity:
+        facts.images[reference] = identity
+
+
+def _note_container(facts: Facts, rest: str) -> None:
+    name, inspected = rest.split("\t")
+    if inspected:
+        facts.containers[name] = dict(load_json(inspected).items())
+
+
+_NOTES: Mapping[str, Callable[[Facts, str], None]] = {
+    "os": _note_os,
+    "clock": _note_clock,
+    "arch": _note_architecture,
+    "dpkg": _note_dpkg,
+    "cloud-init": _note_cloud_init,
+    "docker": _note_docker,
+    "containerd": _note_containerd,
+    "kubelet": _note_kubelet,
+    "cgroup": _note_cgroup,
+    "package": _note_package,
+    "path": _note_path,
+    "file": _note_file,
+    "content": _note_content,
+    "image": _note_image,
+    "container": _note_container,
+}
+
+
+@reader("docker's RegistryConfig")
+def registry_config(text: str) -> Mapping[str, Any]:
+    """Return ``docker info``'s RegistryConfig: of its registries and mirrors, what we look at.
+
+    :raises Unreadable: it is none
+    """
+    said = load_json(text) or {}
+    for index in (said.get("IndexConfigs") or {}).values():
+        index.keys()
+    for url in said.get("Mirrors") or ():
+        url.encode()
+    return said
 
 
 def _is_started(active: str, enabled: str) -> bool:
     return enabled == "enabled" and active in ("active", "activating")
+
+
+def _bounded(text: str) -> str:
+    if len(text) > _KEEP_LINE:
+        raise ValueError
+    return text
+
+
+def _matched(pattern: re.Pattern[str], text: str) -> str:
+    if not pattern.fullmatch(text):
+        raise ValueError
+    return text

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
@@ -20,6 +21,7 @@ from tacker_cir import log as logging
 from tacker_cir.exceptions import InventoryError
 from tacker_cir.hostkeys import parse_public_key
 from tacker_cir.params.schema import did_you_mean
+from tacker_cir.reading import Unreadable, reader
 
 LOG = logging.getLogger(__name__)
 
@@ -29,6 +31,12 @@ NESTED_DEPTH = 10
 REQUEST_TIMEOUT = 60
 #: Stack output that may hold the VMs' public host keys, one per line or as a list.
 HOST_KEYS_OUTPUT = "ssh_host_keys"
+
+_SERVES = (
+    "To do: check that Heat and Keystone serve and that the stack exists, then retry the operation"
+)
+#: Characters of Heat's own words that are told.
+_TOLD = 500
 
 _PORT = "OS::Neutron::Port"
 _FLOATING_IP = "OS::Neutron::FloatingIP"
@@ -95,38 +103,25 @@ class Heat:
 
         :raises InventoryError: Heat cannot be asked or has no such stack
         """
-        try:
+        what = f"Heat does not list the resources of stack {stack_id}"
+        with _asked(what):
             found = self._client.resources.list(
                 stack_id, nested_depth=NESTED_DEPTH, with_detail=True
             )
-        except (heat_exc.BaseException, keystone_exc.ClientException) as error:
-            raise InventoryError(
-                f"Heat does not list the resources of stack {stack_id}: {error}. To do: check "
-                "that Heat and Keystone serve and that the stack exists, then retry the operation"
-            ) from None
-        return [_resource(item.to_dict()) for item in found]
+            items = [item.to_dict() for item in found]
+        with _read(what):
+            return [_resource(item) for item in items]
 
     def host_keys(self, stack_id: str) -> list[tuple[str, str]]:
         """Return the public host keys in the stack's output ``ssh_host_keys``, if it has one.
 
         :raises InventoryError: the output is no list of public keys, or Heat cannot be asked
         """
-        try:
-            outputs = self._client.stacks.get(stack_id, resolve_outputs=True).to_dict()["outputs"]
-        except (heat_exc.BaseException, keystone_exc.ClientException) as error:
-            raise InventoryError(f"Heat does not show stack {stack_id}: {error}") from None
-        for output in outputs:
-            if output["output_key"] == HOST_KEYS_OUTPUT:
-                value = output["output_value"]
-                lines = value.splitlines() if isinstance(value, str) else value
-                try:
-                    return [parse_public_key(line) for line in lines if line.strip()]
-                except (AttributeError, TypeError, ValueError) as error:
-                    raise InventoryError(
-                        f"output {HOST_KEYS_OUTPUT} of stack {stack_id}: {error}; expected lines "
-                        "like 'ssh-ed25519 AAAA...'"
-                    ) from None
-        return []
+        what = f"Heat does not show stack {stack_id}"
+        with _asked(what):
+            stack = self._client.stacks.get(stack_id, resolve_outputs=True).to_dict()
+        with _read(f"output {HOST_KEYS_OUTPUT} of stack {stack_id}"):
+            return read_host_keys(stack)
 
 
 def read_subnets(access_info: Mapping[str, Any], network: str) -> list[IPv4Network | IPv6Network]:
@@ -149,7 +144,7 @@ def read_subnets(access_info: Mapping[str, Any], network: str) -> list[IPv4Netwo
             f"{base}/v2.0/subnets", params={"network_id": network, "fields": "cidr"}
         )
         return [ipaddress.ip_network(subnet["cidr"]) for subnet in answer.json()["subnets"]]
-    except (keystone_exc.ClientException, ValueError, TypeError, KeyError) as error:
+    except Exception as error:
         LOG.info("the subnets of network %s are not known: %s", network, type(error).__name__)
         return []
 
@@ -334,14 +329,60 @@ def _region(access_info: Mapping[str, Any]) -> str | None:
     return access_info.get("region") or access_info.get("region_name")
 
 
+@contextmanager
+def _asked(what: str) -> Iterator[None]:
+    """Let whatever a question to Heat ends in be the one error.
+
+    :param what: what does not work
+    """
+    try:
+        yield
+    except (heat_exc.BaseException, keystone_exc.ClientException) as error:
+        raise InventoryError(f"{what}: {str(error)[:_TOLD]}. {_SERVES}") from None
+    except Exception as error:
+        # Its client takes an answer for right; what it then says holds the answer.
+        raise InventoryError(f"{what}: {type(error).__name__} in its client. {_SERVES}") from None
+
+
+@contextmanager
+def _read(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Unreadable as error:
+        raise InventoryError(f"{what}: {error}. {_SERVES}") from None
+
+
+@reader("a list of public keys, lines like 'ssh-ed25519 AAAA...'")
+def read_host_keys(stack: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the public host keys in a stack's output, none where it has no such output.
+
+    :raises Unreadable: it is no list of public keys
+    """
+    for output in stack["outputs"]:
+        if output["output_key"] == HOST_KEYS_OUTPUT:
+            value = output["output_value"]
+            lines = value.splitlines() if isinstance(value, str) else value
+            return [parse_public_key(line) for line in lines if line.strip()]
+    return []
+
+
+@reader("a resource of a stack")
 def _resource(item: Mapping[str, Any]) -> Resource:
+    attributes = item.get("attributes") or {}
+    addresses = [ip.get("ip_address") for ip in attributes.get("fixed_ips") or ()]
+    addresses += [attributes.get(name) for name in ("floating_ip_address", "fixed_ip_address")]
+    for address in filter(None, addresses):
+        # Addresses become parts of URLs, of files and of command lines.
+        ipaddress.ip_address(address + "")
+        if "%" in address:
+            raise ValueError
     stack = next((link["href"] for link in item.get("links", ()) if link["rel"] == "stack"), "")
     return Resource(
-        name=item["resource_name"],
-        type=item["resource_type"],
-        physical_id=item["physical_resource_id"],
+        name=item["resource_name"] + "",
+        type=item["resource_type"] + "",
+        physical_id=(item["physical_resource_id"] or "") + "",
         # .../stacks/<name>/<id>
         stack=unquote(urlsplit(stack).path.rstrip("/").rpartition("/")[2]),
-        required_by=tuple(item.get("required_by") or ()),
-        attributes=item.get("attributes") or {},
+        required_by=tuple(name + "" for name in item.get("required_by") or ()),
+        attributes=attributes,
     )

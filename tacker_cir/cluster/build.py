@@ -18,26 +18,27 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
 from oslo_config import cfg
 
 from tacker_cir import exceptions as exc
 from tacker_cir import kubernetes_versions
 from tacker_cir import log as logging
 from tacker_cir.cluster import credentials, members
+from tacker_cir.cluster.credentials import version_in
 from tacker_cir.cluster.election import Election, NoLead
 from tacker_cir.cluster.etcd import Etcd
 from tacker_cir.cluster.install import refuse_foreign_cluster
 from tacker_cir.cluster.kubectl import Kubectl, KubeNode
 from tacker_cir.cluster.load_balancer import wait_for_vip
 from tacker_cir.cluster.preparing import Host, Site, complete, look, prepare, script_of
-from tacker_cir.cluster.state import NOTES
+from tacker_cir.cluster.state import NOTES, network_in
 from tacker_cir.cluster.topology import MASTER, ClusterNode, Topology
 from tacker_cir.command import Secret
 from tacker_cir.connections import Connector
 from tacker_cir.parallel import LIMIT, Once, raise_errors
 from tacker_cir.params.k8s_cluster import ClusterParams
 from tacker_cir.params.registry_connection import RegistryConnection
+from tacker_cir.reading import answer_of
 from tacker_cir.render import kubeadm as render_kubeadm
 from tacker_cir.tacker_vims import ClusterAccess
 from tacker_cir.waiting import Deadline
@@ -85,8 +86,11 @@ class _Joining:
 
     def _read_ca_hash(self) -> str:
         host = self._lead.host
-        pem = host.facts.text(credentials.CA)
-        return credentials.ca_hash(pem) if pem else credentials.read_ca_hash(host.connection)
+        pem = host.facts.contents.get(credentials.CA)
+        if not pem:
+            return credentials.read_ca_hash(host.connection)
+        with answer_of(host.connection.node, "read the cluster's CA certificate"):
+            return credentials.ca_hash(pem.decode("ascii", "replace"))
 
     def _upload_certificates(self) -> Secret:
         minor = kubernetes_versions.minor(self._lead.version)
@@ -206,14 +210,16 @@ class ClusterBuild:
             self._election.blank(host.node.name)
             return
         kubectl = Kubectl(host.connection, timeout=self._conf.tacker_cir.api_timeout)
-        state, objects = host.cluster, None
-        text = credentials.configuration_in(state.objects) if state else None
+        state, objects, step = host.cluster, None, "read the cluster's configuration"
+        with answer_of(str(host.node), step):
+            text = credentials.configuration_in(state.objects) if state else None
         if state and text:
             nodes, objects = state.nodes, state.objects
         else:
             text = credentials.cluster_configuration(kubectl)
             nodes = {node.name: node for node in kubectl.nodes()}
-        version = yaml.safe_load(text)["kubernetesVersion"].removeprefix("v")
+        with answer_of(str(host.node), step):
+            version = version_in(text)
         self._election.living(host.node.name, Lead(host, kubectl, version, nodes, objects))
 
     def _site(self, version: str) -> Site:
@@ -308,8 +314,9 @@ class ClusterBuild:
             notes = lead.objects.get(f"ConfigMap/{NOTES}") or {}
         else:
             notes = lead.kubectl.get("configmap", NOTES, credentials.NAMESPACE) or {}
-        if (notes.get("data") or {}).get("network") == wanted:
-            return
+        with answer_of(str(lead.host.node), "read our notes in the cluster"):
+            if network_in(notes) == wanted:
+                return
         with lead.host.timed("network"):
             script_of(lead.host, self._site(lead.version)).network(
                 manifest, timeout=self._conf.tacker_cir.kubeadm_timeout

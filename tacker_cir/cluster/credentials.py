@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,9 @@ from cryptography.hazmat.primitives import serialization
 
 from tacker_cir.cluster.kubectl import Kubectl, decode_secret
 from tacker_cir.command import Command, Secret
+from tacker_cir.documents import load_yaml
 from tacker_cir.exceptions import HostError
+from tacker_cir.reading import Unreadable, answer_of, reader
 from tacker_cir.render import kubeadm as render_kubeadm
 from tacker_cir.ssh import Connection
 from tacker_cir.waiting import Deadline, poll
@@ -39,6 +42,16 @@ CA = "/etc/kubernetes/pki/ca.crt"
 _UPLOAD = "exec kubeadm init phase upload-certs --upload-certs --config /dev/stdin >/dev/null"
 
 
+# What the API server signs for a ServiceAccount, a JWT (RFC 7519), and what kubeadm makes.
+_ADMIN_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,8192}(\.[A-Za-z0-9_-]{1,8192}){2}")
+_JOIN_TOKEN = re.compile("[a-z0-9]{6}[.][a-z0-9]{16}")
+_VERSION = re.compile(r"1\.[0-9]{1,3}\.[0-9]{1,3}")
+#: Characters of kubeadm's ClusterConfiguration; it has some 1000.
+_KEEP_CONFIGURATION = 64 * 1024
+#: Characters of a CA's file; kubeadm's has some 1100.
+_KEEP_CA = 64 * 1024
+
+
 class _NotYet(Exception):
     pass
 
@@ -52,16 +65,18 @@ def admin_token(kubectl: Kubectl, timeout: float) -> tuple[Secret, str]:
     :param timeout: seconds for Kubernetes to fill the Secret
     :raises HostError: it does not
     """
+    kubectl = kubectl.within(timeout)
     kubectl.apply(json.dumps(admin_manifest()), f"make ServiceAccount {ADMIN}")
 
-    def attempt() -> tuple[Secret, str]:
+    def attempt() -> Mapping[str, Secret]:
         data = kubectl.secret(TOKEN, NAMESPACE) or {}
         if "token" not in data or "ca.crt" not in data:
             raise _NotYet
-        return data["token"], data["ca.crt"].reveal()
+        return data
 
     try:
-        return poll(attempt, Deadline(timeout), retry_on=(_NotYet,))
+        with answer_of(kubectl.host, f"read the token of ServiceAccount {ADMIN}"):
+            return admin_credentials(poll(attempt, Deadline(timeout), retry_on=(_NotYet,)))
     except _NotYet:
         raise HostError(
             kubectl.host,
@@ -83,7 +98,10 @@ def known_admin_token(objects: Mapping[str, Mapping[str, Any]]) -> tuple[Secret,
     data = decode_secret(objects[f"Secret/{TOKEN}"])
     if not data or "token" not in data or "ca.crt" not in data:
         return None
-    return data["token"], data["ca.crt"].reveal()
+    try:
+        return admin_credentials(data)
+    except Unreadable:
+        return None
 
 
 def _has(found: Any, wanted: Any) -> bool:
@@ -97,15 +115,63 @@ def _has(found: Any, wanted: Any) -> bool:
     return found == wanted
 
 
+def admin_credentials(data: Mapping[str, Secret]) -> tuple[Secret, str]:
+    """Return the token and the CA in the values of a ServiceAccount's Secret.
+
+    Tacker's client verifies nothing where the CA is empty, "None" or "null": so it is written anew
+    from what was understood.
+
+    :raises Unreadable: they are no token, or no certificates of a CA
+    """
+    return read_token(data["token"]), authorities(data["ca.crt"].reveal())
+
+
+@reader("a token of a ServiceAccount")
+def read_token(token: Secret) -> Secret:
+    """Return a token that is a word, which can be sent in a header.
+
+    :raises Unreadable: it is none
+    """
+    if not _ADMIN_TOKEN.fullmatch(token.reveal()):
+        raise ValueError
+    return token
+
+
+@reader("certificates of a CA in PEM")
+def authorities(pem: str) -> str:
+    """Return the CA certificates in a text, and nothing else of it, in PEM.
+
+    :raises Unreadable: there is none, or another than of a CA
+    """
+    found = _certificates(pem)
+    for certificate in found:
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+        if not constraints.value.ca:
+            raise ValueError
+    return "".join(c.public_bytes(serialization.Encoding.PEM).decode() for c in found)
+
+
+def _certificates(pem: str) -> list[x509.Certificate]:
+    if len(pem) > _KEEP_CA:
+        raise ValueError
+    return x509.load_pem_x509_certificates(pem.encode())
+
+
 def read_ca_hash(connection: Connection) -> str:
     """Return :func:`ca_hash` of the cluster that a master belongs to."""
     read = Command(("cat", CA), "read the cluster's CA certificate")
-    return ca_hash(connection.run(read).stdout)
+    output = connection.run(read).stdout
+    with answer_of(connection.node, read.step):
+        return ca_hash(output)
 
 
+@reader("a certificate of a CA in PEM")
 def ca_hash(pem: str) -> str:
-    """Return what ``kubeadm join`` knows a CA by: the hash of its public key."""
-    key = x509.load_pem_x509_certificate(pem.encode()).public_key()
+    """Return what ``kubeadm join`` knows a CA by: the hash of its public key.
+
+    :raises Unreadable: it is no certificate
+    """
+    key = _certificates(pem)[0].public_key()
     der = key.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -120,7 +186,9 @@ def join_token(connection: Connection) -> Iterator[Secret]:
         "make a token for new nodes",
         confidential=True,
     )
-    token = Secret(connection.run(create).stdout.split()[-1])
+    output = connection.run(create).stdout
+    with answer_of(connection.node, create.step):
+        token = join_token_in(output)
     try:
         yield token
     finally:
@@ -132,15 +200,33 @@ def join_token(connection: Connection) -> Iterator[Secret]:
         connection.run(remove, ok=None)
 
 
+@reader("a token of kubeadm")
+def join_token_in(output: str) -> Secret:
+    """Return the token that kubeadm printed last.
+
+    :raises Unreadable: it did not
+    """
+    token = output.split()[-1]
+    if not _JOIN_TOKEN.fullmatch(token):
+        raise ValueError
+    return Secret(token)
+
+
 def upload_certificates(connection: Connection, kubectl: Kubectl, minor: int) -> Secret:
     """Put the control plane's certificates, encrypted, where a new master gets them; return the
     key. Kubernetes removes them after two hours."""
     key = secrets.token_hex(32)
-    text = render_kubeadm.upload_certificates(cluster_configuration(kubectl), key, minor)
-    connection.run(
-        Command.script("upload the control plane's certificates", _UPLOAD), stdin=text.encode()
-    )
+    upload = Command.script("upload the control plane's certificates", _UPLOAD)
+    configuration = cluster_configuration(kubectl)
+    with answer_of(kubectl.host, upload.step):
+        text = _upload_file(configuration, key, minor)
+    connection.run(upload, stdin=text.encode())
     return Secret(key)
+
+
+@reader("kubeadm's ClusterConfiguration")
+def _upload_file(configuration: str, key: str, minor: int) -> str:
+    return render_kubeadm.upload_certificates(_bounded(configuration), key, minor)
 
 
 def cluster_configuration(kubectl: Kubectl) -> str:
@@ -149,7 +235,8 @@ def cluster_configuration(kubectl: Kubectl) -> str:
     :raises HostError: the cluster has none
     """
     found = kubectl.get("configmap", KUBEADM_CONFIG, NAMESPACE)
-    text = configuration_in({f"ConfigMap/{KUBEADM_CONFIG}": found} if found else {})
+    objects = {f"ConfigMap/{KUBEADM_CONFIG}": found} if found else {}
+    text = kubectl.read("read the cluster's configuration", lambda: configuration_in(objects))
     if not text:
         raise HostError(
             kubectl.host,
@@ -160,13 +247,34 @@ def cluster_configuration(kubectl: Kubectl) -> str:
     return text
 
 
+@reader("kubeadm's ConfigMap")
 def configuration_in(objects: Mapping[str, Mapping[str, Any]]) -> str | None:
     """Return kubeadm's ClusterConfiguration, None where there is none.
 
     :param objects: of the cluster, by kind and name
+    :raises Unreadable: it has another form
     """
     found = objects.get(f"ConfigMap/{KUBEADM_CONFIG}") or {}
-    return (found.get("data") or {}).get("ClusterConfiguration")
+    text = (found.get("data") or {}).get("ClusterConfiguration")
+    return None if text is None else text + ""
+
+
+@reader("kubeadm's ClusterConfiguration")
+def version_in(configuration: str) -> str:
+    """Return the version of Kubernetes, ``1.NN.P``, in a ClusterConfiguration.
+
+    :raises Unreadable: it has none
+    """
+    found = load_yaml(_bounded(configuration))["kubernetesVersion"].removeprefix("v")
+    if not _VERSION.fullmatch(found):
+        raise ValueError
+    return found
+
+
+def _bounded(text: str) -> str:
+    if len(text) > _KEEP_CONFIGURATION:
+        raise ValueError
+    return text
 
 
 def admin_manifest() -> dict[str, Any]:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tacker_cir import log as logging
-from tacker_cir.cluster.kubectl import Kubectl, parse_node
+from tacker_cir.cluster.kubectl import Kubectl
 from tacker_cir.exceptions import CommandFailed, HostError
+from tacker_cir.reading import reader
 from tacker_cir.waiting import Deadline
 
 LOG = logging.getLogger(__name__)
@@ -19,8 +20,14 @@ _LOOK = 20
 #: its kubelet has stopped working, or a finalizer holds the object: neither is worth more waiting.
 _OVERDUE = 60
 
+#: Seconds to find out why pods stay, and to let the node take pods again.
+_AFTERWARDS = 60
+
 _ALIVE = (f"--skip-wait-for-delete-timeout={_OVERDUE}",)
 _DEAD = ("--disable-eviction", "--grace-period=1", "--skip-wait-for-delete-timeout=1")
+
+#: Pods of which it is told why they stay.
+_TOLD = 20
 
 _MIRROR = "kubernetes.io/config.mirror"
 
@@ -41,15 +48,16 @@ def drain(kubectl: Kubectl, name: str, *, timeout: float, ready: bool | None = N
         dead node for ready for about 40 seconds
     :raises HostError: pods stay; names them and tells why
     """
-    found = kubectl.get("node", name)
+    bounded = kubectl.within(timeout)
+    found = bounded.node(name)
     if found is None:
         return
-    was_schedulable = not parse_node(found).unschedulable
     try:
-        _stop_pods(kubectl, name, Deadline(timeout), ready)
+        _stop_pods(bounded, name, Deadline(timeout), ready)
     except CommandFailed as error:
+        kubectl = kubectl.within(_AFTERWARDS)
         cause = _why(kubectl, name, error)
-        if was_schedulable:
+        if not found.unschedulable:
             kubectl.call(["uncordon", name], f"uncordon node {name}")
         raise HostError(
             kubectl.host,
@@ -63,8 +71,8 @@ def drain(kubectl: Kubectl, name: str, *, timeout: float, ready: bool | None = N
 def _stop_pods(kubectl: Kubectl, name: str, deadline: Deadline, ready: bool | None) -> None:
     """Drain, looking again and again whether the node has died meanwhile."""
     step = f"drain node {name}"
-    while (found := kubectl.get("node", name)) is not None:
-        alive = parse_node(found).ready if ready is None else ready
+    while (found := kubectl.node(name)) is not None:
+        alive = found.ready if ready is None else ready
         LOG.info("%s: %s%s", kubectl.host, step, "" if alive else ", which is not ready")
         seconds = max(1, round(min(deadline.remaining, _LOOK)))
         words = ["drain", name, "--ignore-daemonsets", "--delete-emptydir-data", "--force"]
@@ -82,14 +90,15 @@ def _stop_pods(kubectl: Kubectl, name: str, deadline: Deadline, ready: bool | No
 
 def _why(kubectl: Kubectl, name: str, error: CommandFailed) -> str:
     selector = f"--field-selector=spec.nodeName={name}"
-    pods = remaining(kubectl.objects("pods", "--all-namespaces", selector))
+    objects = kubectl.objects("pods", "--all-namespaces", selector)
+    pods = kubectl.read(error.step, lambda: remaining(objects))
     if not pods:
         return error.cause
     budgets = kubectl.objects("poddisruptionbudgets", "--all-namespaces")
-    reasons = [f"{_name(pod)} ({reason(pod, budgets, error.stderr)})" for pod in pods]
-    return f"{len(reasons)} of its pods stay: {'; '.join(reasons)}"
+    return kubectl.read(error.step, lambda: reasons(pods, budgets, error.stderr))
 
 
+@reader("a list of pods")
 def remaining(pods: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return those pods of a node that a drain has to stop."""
     return [
@@ -104,6 +113,17 @@ def remaining(pods: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     ]
 
 
+@reader("a list of pods and of their disruption budgets")
+def reasons(
+    pods: Sequence[Mapping[str, Any]], budgets: Sequence[Mapping[str, Any]], stderr: str
+) -> str:
+    """Return which pods stay, and why."""
+    told = [f"{_name(pod)} ({reason(pod, budgets, stderr)})" for pod in pods[:_TOLD]]
+    more = len(pods) - len(told)
+    return f"{len(pods)} of its pods stay: {'; '.join(told)}" + (f"; {more} more" if more else "")
+
+
+@reader("a pod and disruption budgets")
 def reason(pod: Mapping[str, Any], budgets: Sequence[Mapping[str, Any]], stderr: str) -> str:
     """Return why a drain left a pod where it is.
 
@@ -134,6 +154,7 @@ def reason(pod: Mapping[str, Any], budgets: Sequence[Mapping[str, Any]], stderr:
     return told[-1].rpartition("): ")[2].strip() if told else "not evicted yet"
 
 
+@reader("a label selector")
 def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
     """Tell whether a label selector (meta/v1 LabelSelector) selects an object with these labels."""
     if selector is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 from tacker_cir import log as logging
 from tacker_cir.cluster.kubectl import Kubectl
 from tacker_cir.exceptions import CommandFailed, HostError, TackerCirError
+from tacker_cir.reading import answer_of, reader
 from tacker_cir.steps import timed
 from tacker_cir.waiting import Deadline, poll
 
@@ -37,7 +39,9 @@ _REMEDY = (
     "see which masters are down: bring back more than half of them, or heal the entire VNF, which "
     "makes a new cluster. If they run, see the logs of their API servers and etcd in /var/log/pods"
 )
+_URL = re.compile(r"(https?|unixs?)://[A-Za-z0-9._:\[\]%/-]{1,300}")
 _NOT_FOUND = "member not found"
+_LIST = "list the members of etcd"
 
 
 class QuorumLoss(TackerCirError):
@@ -86,14 +90,16 @@ class Etcd:
     """
 
     def __init__(self, kubectl: Kubectl, node: str):
-        self._kubectl = kubectl
+        self._kubectl, self._node = kubectl, node
         self._own_pod = f"etcd-{node}"
         self._found_pod: str | None = None
 
     def members(self) -> list[Member]:
         """Return the members, by name."""
-        text = self._etcdctl("list the members of etcd", "member", "list")
-        return sorted(parse_members(text), key=lambda member: (member.name, member.id))
+        text = self._etcdctl(_LIST, "member", "list")
+        with answer_of(self._kubectl.host, _LIST):
+            members = parse_members(text)
+        return sorted(members, key=lambda member: (member.name, member.id))
 
     def healthy(self, members: Iterable[Member]) -> frozenset[int]:
         """Return the ids of those members that answer, and through which etcd can write."""
@@ -101,10 +107,10 @@ class Etcd:
         if not urls:
             return frozenset()
         # It ends with an error if one of them is not healthy, and tells of all.
-        text = self._etcdctl(
-            "ask etcd's members how they are", "endpoint", "health", endpoints=urls, partial=True
-        )
-        return frozenset(urls[url] for url in parse_health(text) if url in urls)
+        step = "ask etcd's members how they are"
+        text = self._etcdctl(step, "endpoint", "health", endpoints=urls, partial=True)
+        with answer_of(self._kubectl.host, step):
+            return frozenset(urls[url] for url in parse_health(text) if url in urls)
 
     def wait_healthy(self, count: int, timeout: float) -> list[Member]:
         """Wait until etcd has ``count`` members that vote and are healthy, and return them.
@@ -113,9 +119,11 @@ class Etcd:
         :raises HostError: it has not in time
         """
 
+        bounded = Etcd(self._kubectl.within(timeout), self._node)
+
         def attempt() -> list[Member]:
-            members = self.members()
-            healthy = self.healthy(members)
+            members = bounded.members()
+            healthy = bounded.healthy(members)
             bad = [str(m) for m in members if m.id not in healthy or m.learner]
             if bad or len(members) != count:
                 raise _Unhealthy(
@@ -161,15 +169,14 @@ class Etcd:
         """
         if self._found_pod is None:
             selector = ("--namespace=kube-system", "--selector=component=etcd")
-            try:
-                pods = self._kubectl.objects("pods", *selector)
-            except CommandFailed:
-                # As without a majority: the question itself then says what to do.
-                return self._own_pod
-            self._found_pod = choose_pod(pods, self._own_pod)
+            # Without a majority, it is here that the API does not answer.
+            pods = self._kubectl.objects("pods", *selector, step=_LIST, remedy=_REMEDY)
+            with answer_of(self._kubectl.host, _LIST):
+                self._found_pod = choose_pod(pods, self._own_pod)
         return self._found_pod
 
 
+@reader("a list of pods of etcd")
 def choose_pod(pods: Iterable[Mapping[str, Any]], own: str) -> str:
     """Return the name of a pod to ask.
 
@@ -187,14 +194,22 @@ def choose_pod(pods: Iterable[Mapping[str, Any]], own: str) -> str:
     return own if own in ready or not ready else ready[0]
 
 
+@reader("etcdctl's list of members")
 def parse_members(text: str) -> list[Member]:
-    """Return the members in the JSON of ``etcdctl member list``."""
+    """Return the members in the JSON of ``etcdctl member list``.
+
+    :raises Unreadable: it is none
+    """
     return [_member(item) for item in json.loads(text)["members"]]
 
 
+@reader("etcdctl's list of endpoints")
 def parse_health(text: str) -> list[str]:
-    """Return the healthy endpoints in the JSON of ``etcdctl endpoint health``."""
-    return [item["endpoint"] for item in json.loads(text) if item["health"]]
+    """Return the healthy endpoints in the JSON of ``etcdctl endpoint health``.
+
+    :raises Unreadable: it is none
+    """
+    return [_url(item["endpoint"]) for item in json.loads(text) if item["health"] is True]
 
 
 def plan_removal(
@@ -242,14 +257,24 @@ def _require_majority(
 
 
 def _member(item: Mapping[str, Any]) -> Member:
-    hosts = [urlsplit(url).hostname or "" for url in item.get("peerURLs") or ()]
+    hosts = [urlsplit(_url(url)).hostname or "" for url in item.get("peerURLs") or ()]
+    number = item["ID"]
+    if not isinstance(number, int) or not 0 <= number < 1 << 64:
+        raise ValueError
     return Member(
-        id=int(item["ID"]),
-        name=item.get("name", ""),
+        id=number,
+        name=str(item.get("name", "")),
         peer_addresses=tuple(dict.fromkeys(filter(None, hosts))),
-        client_urls=tuple(item.get("clientURLs") or ()),
+        client_urls=tuple(_url(url) for url in item.get("clientURLs") or ()),
         learner=bool(item.get("isLearner")),
     )
+
+
+def _url(text: str) -> str:
+    """Return a URL of etcd, which becomes one of several in a word of a command line."""
+    if not _URL.fullmatch(text):
+        raise ValueError
+    return text
 
 
 def _canonical(address: str) -> str:

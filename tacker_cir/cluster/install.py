@@ -345,7 +345,7 @@ def parse_answer(output: str, step: str) -> dict[str, Any] | None:
     """
     try:
         answer = json.loads(_last_line(output))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(answer, dict) or answer.get("step") != step:
         return None

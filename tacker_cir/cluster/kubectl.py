@@ -9,24 +9,33 @@ repeated.
 from __future__ import annotations
 
 import base64
-import json
+import copy
+import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from tacker_cir import log as logging
 from tacker_cir.command import Command, Secret
+from tacker_cir.documents import load_json
 from tacker_cir.exceptions import CommandFailed, HostError
+from tacker_cir.reading import answer_of, reader
 from tacker_cir.ssh import Connection, Result
 from tacker_cir.steps import timed
 from tacker_cir.waiting import Deadline, poll
 
 LOG = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 ADMIN_CONF = "/etc/kubernetes/admin.conf"
 #: Seconds for one request to the API server.
 REQUEST_TIMEOUT = 20
+#: Seconds that a question gets at least, though the time for several is over.
+_LEAST_TIME = 5
+#: A name of an object, which is a word of a command line: DNS subdomain (RFC 1123).
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
 
 _CONTROL_PLANE_LABELS = (
     "node-role.kubernetes.io/control-plane",
@@ -43,7 +52,7 @@ _TRANSIENT = re.compile(
     r"|Client\.Timeout|context deadline exceeded|request canceled|Timeout: request did not complete"
     r"|unable to handle the request|unable to return a response in the time allotted"
     r"|etcdserver: (request timed out|leader changed|no leader|server stopped|unhealthy cluster)"
-    r"|Service ?Unavailable|too many requests|apiserver not ready|RBAC: .*not found",
+    r"|Service ?Unavailable|too many requests|apiserver not ready|RBAC: [^\n]{0,500}not found",
     re.IGNORECASE,
 )
 
@@ -102,6 +111,19 @@ class Kubectl:
     def __init__(self, connection: Connection, *, timeout: float):
         self._connection = connection
         self._timeout = timeout
+        self._deadline: Deadline | None = None
+
+    def within(self, seconds: float) -> Kubectl:
+        """Return the same kubectl for calls that together have so many seconds from now: waits for
+        an API server that cannot be asked do not add up."""
+        bounded = copy.copy(self)
+        bounded._deadline = Deadline(seconds)
+        return bounded
+
+    @property
+    def timeout(self) -> float:
+        """Seconds during which a call is tried again while the API server cannot be asked."""
+        return self._timeout
 
     @property
     def host(self) -> str:
@@ -117,7 +139,7 @@ class Kubectl:
         partial: bool = False,
         confidential: bool = False,
         working_time: float = 0,
-        retry_for: float | None = None,
+        retry_for: float = math.inf,
         remedy: str = _REMEDY,
     ) -> Result:
         """Run kubectl, again and again while the API server cannot be asked.
@@ -126,7 +148,7 @@ class Kubectl:
         :param partial: whatever is printed is a success, even with an exit status that is not 0
         :param confidential: what is printed may hold a secret
         :param working_time: seconds that the command may wait for something itself
-        :param retry_for: seconds instead of this object's timeout
+        :param retry_for: seconds instead of this object's timeout, where they are less
         :raises CommandFailed: kubectl failed for another reason, or still did after that time
         """
         argv = ("kubectl", "--kubeconfig", ADMIN_CONF, f"--request-timeout={REQUEST_TIMEOUT}s")
@@ -138,8 +160,9 @@ class Kubectl:
         limit = self._connection.command_timeout + working_time
 
         def attempt() -> Result:
+            seconds = min(limit, max(_LEAST_TIME, self._left()) + working_time)
             try:
-                return self._connection.run(command, stdin=stdin, timeout=limit, remedy=remedy)
+                return self._connection.run(command, stdin=stdin, timeout=seconds, remedy=remedy)
             except CommandFailed as error:
                 if is_transient(error.stderr):
                     raise _NoAnswer(error) from None
@@ -148,26 +171,48 @@ class Kubectl:
         def on_retry(error: BaseException, elapsed: float) -> None:
             LOG.info("%s: %s: no answer for %.0f s yet (%s)", self.host, step, elapsed, error)
 
-        deadline = Deadline(self._timeout if retry_for is None else retry_for)
+        deadline = Deadline(min(self._timeout, retry_for, self._left()))
         try:
             return poll(attempt, deadline, retry_on=(_NoAnswer,), on_retry=on_retry)
         except _NoAnswer as error:
             raise error.failure from None
 
+    def _left(self) -> float:
+        """Seconds that there are for calls."""
+        return math.inf if self._deadline is None else self._deadline.remaining
+
     def get(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
-        """Return an object, None if there is no such."""
+        """Return an object, None if there is no such.
+
+        :raises HostError: the answer is none
+        """
         words = ["get", kind, name, "--ignore-not-found", "--output=json", *_in(namespace)]
         confidential = kind == "secret"
-        text = self.call(words, f"read {kind} {name}", confidential=confidential).stdout
-        return json.loads(text) if text.strip() else None
+        step = f"read {kind} {name}"
+        text = self.call(words, step, confidential=confidential).stdout
+        with answer_of(self.host, step):
+            return parse_object(text) if text.strip() else None
 
-    def objects(self, kind: str, *options: str) -> list[dict[str, Any]]:
+    def objects(
+        self, kind: str, *options: str, step: str | None = None, remedy: str = _REMEDY
+    ) -> list[dict[str, Any]]:
         """Return the objects of a kind.
 
         :param options: of ``kubectl get``, e.g. ``--all-namespaces``, ``--selector=...``
+        :raises HostError: the answer is no list of objects
         """
-        text = self.call(["get", kind, "--output=json", *options], f"list {kind}").stdout
-        return json.loads(text)["items"]
+        step = step or f"list {kind}"
+        text = self.call(["get", kind, "--output=json", *options], step, remedy=remedy).stdout
+        with answer_of(self.host, step):
+            return parse_list(text)
+
+    def read(self, step: str, read: Callable[[], T]) -> T:
+        """Return what a reader makes of objects.
+
+        :raises HostError: they are not what they should be
+        """
+        with answer_of(self.host, step):
+            return read()
 
     def secret(self, name: str, namespace: str) -> Mapping[str, Secret] | None:
         """Return the values of a Secret object, None if there is no such.
@@ -182,7 +227,7 @@ class Kubectl:
             raise HostError(
                 self.host,
                 f"read secret {name}",
-                f"secret {namespace}/{name} holds binary data",
+                f"secret {namespace}/{name} holds something else than text",
                 "see what wrote it, delete it and retry the operation",
             )
         return values
@@ -194,7 +239,13 @@ class Kubectl:
 
     def nodes(self) -> list[KubeNode]:
         """Return all nodes, by name."""
-        return sorted(map(parse_node, self.objects("nodes")), key=lambda node: node.name)
+        with answer_of(self.host, "list nodes"):
+            return sorted(map(parse_node, self.objects("nodes")), key=lambda node: node.name)
+
+    def node(self, name: str) -> KubeNode | None:
+        """Return a node, None if there is no such."""
+        found = self.get("node", name)
+        return None if found is None else self.read(f"read node {name}", lambda: parse_node(found))
 
     def wait_ready(self, names: Collection[str], timeout: float) -> None:
         """Wait until nodes are there and ready.
@@ -202,9 +253,10 @@ class Kubectl:
         :param timeout: seconds
         :raises HostError: they are not in time; names them and tells why
         """
+        bounded = self.within(timeout)
 
         def attempt() -> None:
-            found = {node.name: node for node in self.nodes()}
+            found = {node.name: node for node in bounded.nodes()}
             missing = {name: "it did not join" for name in names if name not in found}
             unready = {n: found[n].reason for n in names if n in found and not found[n].ready}
             faults = sorted((missing | unready).items())
@@ -241,7 +293,7 @@ def decode_secret(found: Mapping[str, Any]) -> dict[str, Secret] | None:
     """
     try:
         return {
-            key: Secret(base64.b64decode(value).decode())
+            key: Secret(base64.b64decode(value, validate=True).decode())
             for key, value in (found.get("data") or {}).items()
         }
     except (ValueError, TypeError, AttributeError):
@@ -253,8 +305,36 @@ def is_transient(stderr: str) -> bool:
     return _TRANSIENT.search(_NAMES.sub("", stderr)) is not None
 
 
+@reader("an object of Kubernetes")
+def parse_object(text: str) -> dict[str, Any]:
+    """Return the object in JSON.
+
+    :raises Unreadable: it is none
+    """
+    return _named(load_json(text))
+
+
+@reader("a list of objects of Kubernetes")
+def parse_list(text: str) -> list[dict[str, Any]]:
+    """Return the objects in the JSON of a list.
+
+    :raises Unreadable: it is none
+    """
+    return [_named(item) for item in load_json(text)["items"]]
+
+
+def _named(item: Any) -> dict[str, Any]:
+    if not isinstance(item, dict) or not _NAME.fullmatch(item["metadata"]["name"]):
+        raise ValueError
+    return item
+
+
+@reader("a node of Kubernetes")
 def parse_node(item: Mapping[str, Any]) -> KubeNode:
-    """Return what a Node object tells."""
+    """Return what a Node object tells.
+
+    :raises Unreadable: it is none
+    """
     metadata, status = item["metadata"], item.get("status", {})
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
     ready = conditions.get("Ready", {"status": "Unknown"})
@@ -264,13 +344,13 @@ def parse_node(item: Mapping[str, Any]) -> KubeNode:
     return KubeNode(
         name=metadata["name"],
         ready=is_ready,
-        reason="" if is_ready else reason,
+        reason="" if is_ready else str(reason),
         unschedulable=bool(item.get("spec", {}).get("unschedulable")),
-        internal_ip=next((a["address"] for a in addresses if a["type"] == "InternalIP"), None),
+        internal_ip=next((str(a["address"]) for a in addresses if a["type"] == "InternalIP"), None),
         control_plane=any(
             label in (metadata.get("labels") or {}) for label in _CONTROL_PLANE_LABELS
         ),
-        version=status.get("nodeInfo", {}).get("kubeletVersion", ""),
+        version=str(status.get("nodeInfo", {}).get("kubeletVersion", "")),
     )
 
 

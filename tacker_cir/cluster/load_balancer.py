@@ -8,6 +8,7 @@ change of the masters.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts
 from tacker_cir.host import packages
 from tacker_cir.host.files import ManagedFile, ensure_files
+from tacker_cir.reading import answer_of, reader
 from tacker_cir.registry import from_node
 from tacker_cir.render import haproxy as render_haproxy
 from tacker_cir.render import keepalived as render_keepalived
@@ -60,6 +62,9 @@ ip -json address show
 _FORGET = 'rm -f -- "$2"'
 # As one command: the reload may only be forgotten once it was done.
 _RELOAD = f'systemctl reload "$1" && {_FORGET}'
+
+# The kernel takes nearly any name; this one becomes a word of keepalived's file.
+_INTERFACE = re.compile("[A-Za-z0-9._@:-]{1,15}")
 
 #: ActiveState of a service that runs.
 _RUNS = ("active", "reloading")
@@ -107,13 +112,16 @@ def ensure_load_balancer(
     :param service_timeout: seconds for a service to start or reload
     :raises HostError: a step failed
     """
+    state = _read_state(connection)
+    # A machine without the address is refused before anything is changed on it.
+    interface = _interface_of(connection, state, own)
     missing = facts.dpkg_interrupted or not set(PACKAGES) <= facts.packages.keys()
     if missing:
         # Before the files: a haproxy.cfg that is there would be a conflict for dpkg. keepalived
         # does not start without one, and haproxy's own one opens no port.
         packages.install(connection, PACKAGES, lock_timeout=lock_timeout, timeout=package_timeout)
-    state = _read_state(connection)
-    interface = _interface_of(connection, state, own)
+        # dpkg starts services.
+        state = _read_state(connection)
     files = {
         "haproxy": ManagedFile(HAPROXY_CONFIG, render_haproxy.config(masters).encode()),
         "keepalived": ManagedFile(
@@ -204,10 +212,21 @@ def _check_haproxy(connection: Connection, file: ManagedFile) -> None:
 def _read_state(connection: Connection) -> _State:
     step = "read the load balancer's state"
     output = connection.run(Command.script(step, _STATE)).stdout
+    with answer_of(connection.node, step):
+        return state_in(output)
+
+
+@reader("the load balancer's state")
+def state_in(output: str) -> _State:
+    """Return the state in the script's output.
+
+    :raises Unreadable: it is none
+    """
     *units, addresses = output.splitlines()
     return parse_state(units, addresses)
 
 
+@reader("the load balancer's state")
 def parse_state(units: Sequence[str], addresses: str) -> _State:
     """Return the state in the script's output.
 
@@ -221,7 +240,7 @@ def parse_state(units: Sequence[str], addresses: str) -> _State:
         info["local"]: link["ifname"]
         for link in json.loads(addresses)
         for info in link.get("addr_info", ())
-        if "local" in info
+        if "local" in info and _INTERFACE.fullmatch(link["ifname"])
     }
     return _State(enabled, active, interfaces)
 

@@ -15,6 +15,10 @@ from tacker_cir.exceptions import ClusterError
 
 LOG = logging.getLogger(__name__)
 
+#: Seconds to find out whether etcd can do without a master, before anything is touched: a cluster
+#: that lives answers at once, and one that has lost its majority never does.
+ANSWER_TIME = 25
+
 _OUR_NAME = re.compile(rf"({MASTER}|{WORKER})-[0-9a-f]+(-[0-9a-f]+){{3,7}}")
 
 
@@ -36,8 +40,9 @@ def remove(
     masters = [node for node in doomed if node.role == MASTER]
     leaving = []
     if masters:
-        members = etcd.members()
-        leaving = plan_removal(members, etcd.healthy(members), [m.address for m in masters])
+        asked = Etcd(kubectl.within(ANSWER_TIME), lead)
+        members = asked.members()
+        leaving = plan_removal(members, asked.healthy(members), [m.address for m in masters])
     for node in doomed:
         drain(kubectl, node.name, timeout=drain_timeout)
     for member in leaving:
@@ -95,7 +100,7 @@ def _forget(
     kubectl: Kubectl, lead: str, name: str, addresses: Sequence[str], is_master: bool
 ) -> None:
     if is_master:
-        etcd = Etcd(kubectl, lead)
+        etcd = Etcd(kubectl.within(kubectl.timeout), lead)
         members = etcd.members()
         for member in plan_removal(members, etcd.healthy(members), addresses):
             etcd.remove(member)

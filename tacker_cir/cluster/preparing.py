@@ -5,6 +5,7 @@ from."""
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, ip_network
@@ -40,6 +41,8 @@ LOG = logging.getLogger(__name__)
 
 #: Written by the install script when kubeadm has done its work on the node.
 MARKER = install.MARKER
+
+_PAUSE_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,200}/pause:[A-Za-z0-9._-]{1,128}")
 
 _LOCAL = ("localhost", "127.0.0.1", ".svc", ".cluster.local")
 # Prefix length of the nodes' network where the request does not tell it (as upstream's).
@@ -336,4 +339,4 @@ def _list_images(site: Site) -> Command:
 def _pause_image(images: Result) -> str | None:
     """Return the pause image that belongs to the version of Kubernetes, as kubeadm lists it."""
     found = images.stdout.split() if images.exit_status == 0 else []
-    return next((image for image in found if "/pause:" in image), None)
+    return next((image for image in found if _PAUSE_IMAGE.fullmatch(image)), None)

@@ -15,6 +15,7 @@ from typing import Any
 from tacker_cir.cluster import credentials
 from tacker_cir.cluster.kubectl import ADMIN_CONF, KubeNode, parse_node
 from tacker_cir.command import Command
+from tacker_cir.reading import Unreadable, reader
 
 #: ConfigMap in which we keep what was done to the cluster as a whole.
 NOTES = "tacker-cir"
@@ -69,12 +70,27 @@ def glance(marker: str) -> Command:
 def parse(text: str) -> ClusterState | None:
     """Return what the command printed; None where it is not all there."""
     try:
-        nodes, objects = _documents(text)
-        found = [parse_node(item) for item in nodes["items"]]
-        named = {f"{item['kind']}/{item['metadata']['name']}": item for item in _items(objects)}
-    except (ValueError, LookupError, TypeError, AttributeError):
+        return _state(text)
+    except Unreadable:
         return None
+
+
+@reader("a cluster's state")
+def _state(text: str) -> ClusterState:
+    nodes, objects = _documents(text)
+    found = [parse_node(item) for item in nodes["items"]]
+    named = {f"{item['kind']}/{item['metadata']['name']}": item for item in _items(objects)}
     return ClusterState({node.name: node for node in found}, named)
+
+
+@reader("our notes in the cluster")
+def network_in(notes: Mapping[str, Any]) -> str | None:
+    """Return the hash of the network's manifest that was applied, None where none was.
+
+    :param notes: ConfigMap :data:`NOTES`, empty where it is not there
+    :raises Unreadable: it has another form
+    """
+    return (notes.get("data") or {}).get("network")
 
 
 def _documents(text: str) -> Iterator[Any]:

@@ -173,8 +173,8 @@ def _wait_for_cri(connection: Connection, timeout: float) -> None:
     status = Command.script("wait for containerd's CRI", _CRI_STATUS)
 
     def attempt() -> None:
-        found = [line.split() for line in connection.run(status).stdout.splitlines()]
-        if not found or any(state != "ok" for _, state in found):
+        found = [line.rpartition(" ")[2] for line in connection.run(status).stdout.splitlines()]
+        if not found or any(state != "ok" for state in found):
             raise _NotServing
 
     try:

@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import HostError
-from tacker_cir.facts import Facts
+from tacker_cir.facts import Facts, registry_config
 from tacker_cir.host import docker
 from tacker_cir.host.files import ManagedFile, ensure_files
 from tacker_cir.host.runtime import DOCKER_DAEMON
 from tacker_cir.host.service import Service
 from tacker_cir.params.registry_connection import RegistryConnection
+from tacker_cir.reading import Unreadable
 from tacker_cir.registry import node_files
 from tacker_cir.registry.node_files import KUBELET_LOGINS, STATE, Owned, Plan
 from tacker_cir.render.docker_daemon import Registries
@@ -113,12 +113,12 @@ def _reload_docker(
     ask = Command(("docker", "info", "--format", "{{json .RegistryConfig}}"), "reload Docker")
 
     def attempt() -> None:
-        if not is_loaded(json.loads(connection.run(ask).stdout), here, gone):
+        if not is_loaded(registry_config(connection.run(ask).stdout), here, gone):
             raise _NotReloaded
 
     try:
-        poll(attempt, Deadline(timeout), retry_on=(_NotReloaded, ValueError))
-    except (_NotReloaded, ValueError):
+        poll(attempt, Deadline(timeout), retry_on=(_NotReloaded, Unreadable))
+    except (_NotReloaded, Unreadable):
         raise HostError(
             connection.node,
             ask.step,

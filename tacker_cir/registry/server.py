@@ -18,10 +18,13 @@ from tacker_cir.host import docker, system
 from tacker_cir.inventory import Node
 from tacker_cir.package import ImageArchive
 from tacker_cir.params.private_registry import PrivateRegistryParams
+from tacker_cir.reading import answer_of, reader
 from tacker_cir.registry import serving
 from tacker_cir.ssh import Connection
 
 LOG = logging.getLogger(__name__)
+
+_LOOK = "look at the registry's container"
 
 CONTAINER = "private_registry"
 #: Where the registry's image listens and keeps its data, whatever the VM's side looks like.
@@ -144,7 +147,9 @@ def _ensure_image(
         )
         report.changes.append(f"image {reference} pulled")
     else:
-        if present and _came_from(params.image, reference, present, facts):
+        with answer_of(connection.node, _LOOK):
+            is_current = bool(present) and _came_from(params.image, reference, present, facts)
+        if present and is_current:
             return present
         _load(connection, params.image, timeout)
         report.changes.append(f"image {reference} loaded from {params.image.path.name}")
@@ -159,6 +164,7 @@ def _ensure_image(
     return loaded
 
 
+@reader("what docker tells of a container")
 def _came_from(archive: ImageArchive, reference: str, present: str, facts: Facts) -> bool:
     if present in archive.image_ids[reference]:
         return True
@@ -199,9 +205,11 @@ def _ensure_container(
 ) -> None:
     container = facts.containers.get(CONTAINER)
     if container is not None:
-        differences = find_differences(container, params.port_no, data_path, image_id)
+        with answer_of(connection.node, _LOOK):
+            differences = find_differences(container, params.port_no, data_path, image_id)
+            running = _is_running(container)
         if not differences:
-            if not container["State"]["Running"]:
+            if not running:
                 _docker(connection, "start", CONTAINER)
                 report.changes.append("registry container started")
             return
@@ -232,6 +240,12 @@ def run_arguments(port_no: int, data_path: str, image: str) -> tuple[str, ...]:
     )
 
 
+@reader("what docker tells of a container")
+def _is_running(container: Mapping[str, Any]) -> bool:
+    return container["State"]["Running"] is True
+
+
+@reader("what docker tells of a container")
 def find_differences(
     container: Mapping[str, Any], port_no: int, data_path: str, image_id: str
 ) -> list[str]:

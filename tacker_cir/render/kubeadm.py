@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from tacker_cir.documents import load_yaml
 from tacker_cir.kubernetes_versions import (
     FIRST_WITH_V1BETA3,
     FIRST_WITH_V1BETA4,
@@ -123,7 +124,7 @@ def upload_certificates(cluster_configuration: str, certificate_key: str, minor:
         "kind": "InitConfiguration",
         "certificateKey": certificate_key,
     }
-    return _dump([own, yaml.safe_load(cluster_configuration)])
+    return _dump([own, load_yaml(cluster_configuration)])
 
 
 def join(

@@ -100,7 +100,7 @@ class Machines:
         (shared / "admin").mkdir()
         for item in credentials.admin_manifest()["items"]:
             if item["kind"] == "Secret":
-                token = {"token": b"token", "ca.crt": self._cluster_ca.encode()}
+                token = {"token": b"header.claims.signature", "ca.crt": self._cluster_ca.encode()}
                 item["data"] = {k: base64.b64encode(v).decode() for k, v in token.items()}
             file = f"{item['kind'].lower()}-{item['metadata']['name']}"
             (shared / "admin" / file).write_text(json.dumps(item))

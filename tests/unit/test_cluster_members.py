@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import pytest
 
-from tacker_cir.cluster import members
-from tacker_cir.cluster.etcd import Member, QuorumLoss
-from tacker_cir.cluster.kubectl import KubeNode
+from tacker_cir import waiting
+from tacker_cir.cluster import credentials, members
+from tacker_cir.cluster.drain import drain
+from tacker_cir.cluster.etcd import Etcd, Member, QuorumLoss
+from tacker_cir.cluster.kubectl import Kubectl, KubeNode
 from tacker_cir.cluster.topology import ClusterNode, node_name
 from tacker_cir.command import Secret
-from tacker_cir.exceptions import ClusterError
+from tacker_cir.exceptions import ClusterError, CommandFailed
 from tacker_cir.inventory import Node
 from tacker_cir.login import Credentials
 
@@ -32,7 +34,10 @@ W1, W2 = (node("worker", f"198.51.100.{n}") for n in (20, 200))
 class Recorder:
     """A cluster of three masters that notes what is done to it."""
 
-    host = "master"
+    host, timeout = "master", 1
+
+    def within(self, seconds):
+        return self
 
     def __init__(self, monkeypatch, dead=()):
         self.done: list[str] = []
@@ -119,3 +124,67 @@ def test_some_master_must_stay():
         members.require_other_master([M1], [M1, W1])
     with pytest.raises(ClusterError, match="all 3 masters"):
         members.require_other_master([M1, M2, M3], [M3, M2, M1])
+
+
+class Silent:
+    """A connection to a master whose API has no etcd: each question fails after some time."""
+
+    node, command_timeout = "master", 120
+
+    def __init__(self, clock):
+        self.clock, self.steps = clock, []
+
+    def run(self, command, *, timeout, remedy, **_options):
+        self.steps.append(command.step)
+        # Either at once, or a request that hangs until kubectl or timeout(1) ends it.
+        self.clock.now += min(timeout, 0.1 if len(self.steps) % 2 else 20)
+        raise CommandFailed(
+            self.node, command.step, "EOF", remedy, exit_status=1,
+            stderr="Unable to connect to the server: EOF",
+        )  # fmt: skip
+
+
+class Clock:
+    """Time that only waits and questions take."""
+
+    now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+def test_a_heal_without_a_majority_is_refused_within_a_minute(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(waiting.time, "monotonic", clock.monotonic)
+    monkeypatch.setattr("tenacity.nap.time.sleep", clock.sleep)
+    connection = Silent(clock)
+    kubectl = Kubectl(connection, timeout=180)
+    begin = clock.now
+    with pytest.raises(CommandFailed, match="list the members of etcd") as caught:
+        members.remove(kubectl, M1.name, [M2], drain_timeout=300)
+    assert "heal the entire VNF" in str(caught.value)
+    # With the 30 s for which a master is waited for, it is less than a minute.
+    assert 10 < clock.now - begin < 30
+    assert set(connection.steps) == {"list the members of etcd"}
+
+
+def test_waits_for_the_api_do_not_add_up(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(waiting.time, "monotonic", clock.monotonic)
+    monkeypatch.setattr("tenacity.nap.time.sleep", clock.sleep)
+    kubectl = Kubectl(Silent(clock), timeout=180)
+    steps = {
+        "etcd is healthy": lambda: Etcd(kubectl, M1.name).wait_healthy(3, 60),
+        "nodes are ready": lambda: kubectl.wait_ready([M1.name], 60),
+        "an account": lambda: credentials.admin_token(kubectl, 60),
+        "a drain": lambda: drain(kubectl, W1.name, timeout=60),
+        "a dead node": lambda: members.remove_dead(kubectl, M1.name, M3),
+    }
+    for name, step in steps.items():
+        begin, limit = clock.now, 180 if name == "a dead node" else 60
+        with pytest.raises(CommandFailed):
+            step()
+        assert clock.now - begin < limit + 25, name

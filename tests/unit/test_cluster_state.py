@@ -11,6 +11,9 @@ import pytest
 
 from tacker_cir.cluster import credentials
 from tacker_cir.cluster.state import glance, parse
+from tests.certificates import Authority
+
+TOKEN, CA = "MARK.claims.signature", Authority("kubernetes").pem
 
 NODES = {
     "kind": "List",
@@ -34,7 +37,7 @@ def account() -> dict[str, dict]:
     for item in copy.deepcopy(credentials.admin_manifest()["items"]):
         item["metadata"] |= {"uid": "1", "resourceVersion": "2"}
         if item["kind"] == "Secret":
-            item["data"] = encoded(token="MARK", ca_crt="CA")
+            item["data"] = encoded(token=TOKEN, ca_crt=CA)
         objects[f"{item['kind']}/{item['metadata']['name']}"] = item
     return objects
 
@@ -67,7 +70,7 @@ def test_the_token_is_no_part_of_what_is_shown():
 
 def test_an_account_that_is_right_is_used():
     token, ca = credentials.known_admin_token(account())
-    assert (token.reveal(), ca) == ("MARK", "CA")
+    assert (token.reveal(), ca) == (TOKEN, CA)
 
 
 def test_an_account_that_lacks_something_is_made_again():
@@ -83,8 +86,11 @@ def test_an_account_that_lacks_something_is_made_again():
         (binding, "subjects", None),
         (secret, "type", "Opaque"),
         (secret, "data", None),
-        (secret, "data", encoded(token="MARK")),
-        (secret, "data", encoded(ca_crt="CA")),
+        (secret, "data", encoded(token=TOKEN)),
+        (secret, "data", encoded(ca_crt=CA)),
+        (secret, "data", encoded(token=TOKEN, ca_crt="")),
+        (secret, "data", encoded(token=TOKEN, ca_crt="None")),
+        (secret, "data", encoded(token=TOKEN + "\n", ca_crt=CA)),
         (secret, "data", {"token": "/w==", "ca.crt": "Q0E="}),
     ):
         objects = account()
