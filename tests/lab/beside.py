@@ -18,7 +18,7 @@ from tests.lab.times import Times
 #: What runs in the second lab.
 FILES = ("tests/lab/test_cluster_vnf.py",)
 #: Both labs with all of their machines, and the rest of a system.
-GIGABYTES = 12
+GIGABYTES = 10
 
 
 def enough_memory() -> bool:

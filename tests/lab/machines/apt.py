@@ -148,10 +148,12 @@ class Distribution:
 
     def newer(self, suite: str) -> Distribution:
         """The same distribution's repository of another suite, with lists of its own."""
-        first = self.sources[0]
+        # Not that of its updates, whose suites have names of their own.
+        own = os_release()["VERSION_CODENAME"]
+        main = next(source for source in self.sources if source.suite == own)
         state = self.state / "suites" / suite
         (state / "lists/partial").mkdir(parents=True, exist_ok=True)
-        other = Distribution(state, (Source(first.uri, suite, ("main",)),), self.checks_validity)
+        other = Distribution(state, (Source(main.uri, suite, ("main",)),), self.checks_validity)
         other._write_list("deb")
         return other
 

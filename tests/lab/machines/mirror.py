@@ -60,7 +60,8 @@ def push(archive: Path, reference: str, netns: str, registry: str = MIRROR) -> N
         if _digest(config) in (client.get(f"/manifests/{tag}") or b"").decode():
             return  # the config names the layers: the same config is the same image
         say(f"push {reference} to the registry {registry}")
-        layers = [gzip.compress(content(name), 6, mtime=0) for name in image["Layers"]]
+        # Level 1: a third of the time of 6, and a tenth more to send within one host.
+        layers = [gzip.compress(content(name), 1, mtime=0) for name in image["Layers"]]
     manifest = json.dumps(
         {
             "schemaVersion": 2,

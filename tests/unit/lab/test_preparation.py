@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.__main__ import cannot_run
 from tests.lab.machines import apt, host
 from tests.lab.machines.host import LabError, build_once, preparation, run
 from tests.lab.machines.parts import Part, Prepared, make_all
@@ -148,6 +150,22 @@ def test_all_processes_of_a_run_add_to_one_table(tmp_path):
         "preparation  base tree      31.0",
         "lab up                       0.0  FAILED",
     ]
+
+
+@pytest.mark.parametrize(
+    ("uid", "system", "said"),
+    [
+        (0, {"ID": "debian", "VERSION_ID": "12"}, None),
+        (1000, {"ID": "debian", "VERSION_ID": "12"}, "needs root"),
+        (0, {"ID": "debian", "VERSION_ID": "13"}, "this is debian"),
+        (0, {"ID": "ubuntu", "VERSION_ID": "24.04", "PRETTY_NAME": "Ubuntu 24.04.1 LTS"},
+         "runs on Debian 12.*this is Ubuntu 24.04.1 LTS.*tox -e lint,docs,unit,functional"),
+        (0, {"ID": "arch"}, "this is arch"),
+    ],
+)  # fmt: skip
+def test_who_cannot_have_a_lab_is_told_why(uid, system, said):
+    reason = cannot_run(uid, system)
+    assert reason is None if said is None else re.search(said, reason)
 
 
 def test_an_older_sibling_goes_only_when_it_is_old(tmp_path):
