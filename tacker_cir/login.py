@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from io import StringIO
 
 import paramiko
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tacker_cir import exceptions as exc
 from tacker_cir import log as logging
+from tacker_cir import private_keys
 from tacker_cir.command import Secret
 from tacker_cir.hostkeys import HostKeyChecker, HostKeyMismatch
 from tacker_cir.steps import timed
@@ -56,17 +59,25 @@ def load_private_key(text: str) -> paramiko.PKey:
     :raises paramiko.PasswordRequiredException: the key has a passphrase
     :raises paramiko.SSHException: not a private key of a supported type
     """
-    for key_class in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
-        try:
-            return key_class.from_private_key(StringIO(text))
-        except paramiko.PasswordRequiredException:
-            raise
-        except Exception:
-            # A damaged key makes paramiko raise nearly anything, AssertionError included.
-            continue
-    raise paramiko.SSHException(
-        "not an Ed25519, ECDSA or RSA private key in OpenSSH or PEM (not PKCS#8) format"
+    try:
+        key = private_keys.read(text, private_keys.SSH_LABELS)
+    except private_keys.PassphraseNeeded as error:
+        raise paramiko.PasswordRequiredException(str(error)) from None
+    except private_keys.KeyFault as error:
+        raise paramiko.SSHException(
+            "not an Ed25519, ECDSA or RSA private key in OpenSSH or PEM (not PKCS#8) format: "
+            f"{error}"
+        ) from None
+    if isinstance(key, rsa.RSAPrivateKey):
+        return paramiko.RSAKey(key=key)
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return paramiko.ECDSAKey(vals=(key, key.public_key()))
+    canonical = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.OpenSSH,
+        serialization.NoEncryption(),
     )
+    return paramiko.Ed25519Key.from_private_key(StringIO(canonical.decode()))
 
 
 def open_transport(

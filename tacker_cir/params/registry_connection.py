@@ -11,12 +11,11 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.x509 import Certificate
 
 from tacker_cir.command import Secret
-from tacker_cir.params import schema
+from tacker_cir.params import certificates, schema
+from tacker_cir.params.certificates import CertificateFault
 from tacker_cir.params.names import check_image_name, is_host_name, split_server
 from tacker_cir.params.reader import Key, Reader
 from tacker_cir.render import docker_auth
@@ -126,6 +125,7 @@ class _ItemReader:
             self._fault("expected certificate_path or skip_verify, not both", "skip_verify")
         server = read_server(self._reader, *self._at, "server")
         certificate, key = self._client_pair()
+        authorities = self._certificates("certificate_path")
         password = self._sound("password")
         mirror_fallback = self._sound("mirror_fallback")
         return RegistryConnection(
@@ -133,7 +133,7 @@ class _ItemReader:
             https=https,
             username=self._sound("username"),
             password=Secret(password) if password else None,
-            ca=self._certificate("certificate_path"),
+            ca=certificates.to_pem(authorities) if authorities else None,
             client_certificate=certificate,
             client_key=Secret(key) if key else None,
             skip_verify=bool(self._sound("skip_verify")),
@@ -156,7 +156,7 @@ class _ItemReader:
             other = next(key for key in keys if key not in missing)
             self._fault(f"is missing; expected both {other} and {missing[0]}, or none", missing[0])
 
-    def _certificate(self, key: str) -> str | None:
+    def _certificates(self, key: str) -> list[Certificate] | None:
         text = self._reader.package_text(*self._at, key)
         if text is None:
             return None
@@ -164,31 +164,26 @@ class _ItemReader:
             self._fault("the file holds a private key; expected certificates only", key)
             return None
         try:
-            x509.load_pem_x509_certificates(text.encode())
-        except ValueError:
-            self._fault("the file is not a certificate in PEM format", key)
+            return certificates.read_certificates(text)
+        except CertificateFault as error:
+            self._fault(str(error), key)
             return None
-        return text
 
     def _client_pair(self) -> tuple[str | None, str | None]:
-        certificate = self._certificate("client_certificate_path")
+        chain = self._certificates("client_certificate_path")
+        pem = certificates.to_pem(chain) if chain else None
         text = self._reader.package_text(*self._at, "client_key_path", shown=False)
         if text is None:
-            return certificate, None
+            return pem, None
         try:
-            key = serialization.load_pem_private_key(text.encode(), password=None)
-        except TypeError:
-            self._fault("the key has a passphrase; expected one without", "client_key_path")
-            return certificate, None
-        except (ValueError, UnsupportedAlgorithm):
-            self._fault("the file is not a private key in PEM format", "client_key_path")
-            return certificate, None
-        if certificate is not None:
-            # The first certificate is the client's own, those that follow lead to its CA.
-            own = x509.load_pem_x509_certificates(certificate.encode())[0].public_key()
-            if _encoded(own) != _encoded(key.public_key()):
-                self._fault("the key is not that of client_certificate_path", "client_key_path")
-        return certificate, text
+            key = certificates.read_key(text)
+        except CertificateFault as error:
+            self._fault(str(error), "client_key_path")
+            return pem, None
+        # The first certificate is the client's own, those that follow lead to its CA.
+        if chain and not certificates.belong_together(chain[0], key):
+            self._fault("the key is not that of client_certificate_path", "client_key_path")
+        return pem, certificates.key_to_pem(key)
 
     def _hosts(self) -> HostsEntry | None:
         text = self._sound("hosts_string")
@@ -332,9 +327,3 @@ def _is_proven(reader: Reader, index: int) -> bool:
     connection_type = reader.sound(KEY, index, "connection_type")
     https = connection_type is not None and int(connection_type) == 1
     return https and not reader.sound(KEY, index, "skip_verify")
-
-
-def _encoded(key: Any) -> bytes:
-    return key.public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
