@@ -20,6 +20,18 @@ from tacker_cir.exceptions import PinStoreError
 
 LOG = logging.getLogger(__name__)
 
+#: Types of the keys that a machine can be asked to show.
+KEY_TYPES = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "ssh-rsa",
+)
+
+# An ECDSA key has three: type, curve, point.
+_MAX_FIELDS = 4
+
 _PUBLIC_KEY = re.compile(r"^(?P<type>[a-z0-9@.-]+) (?P<key>[A-Za-z0-9+/]+=*)( .*)?$")
 
 
@@ -56,15 +68,31 @@ def parse_public_key(line: str) -> tuple[str, str]:
     if match is None:
         raise ValueError("not a public key line")
     kind, key = match["type"], match["key"]
-    # The key itself begins with the length and the name of its type (RFC 4253, section 6.6).
-    name = kind.encode()
     try:
-        genuine = base64.b64decode(key).startswith(len(name).to_bytes(4, "big") + name)
+        fields = _fields(base64.b64decode(key, validate=True))
     except ValueError:
-        genuine = False
-    if not genuine:
+        raise ValueError("not a public key line") from None
+    # The key itself begins with the name of its type (RFC 4253, section 6.6).
+    if fields[:1] != [kind.encode()] or len(fields) < 2:
         raise ValueError("not a public key line")
-    return kind, key
+    # Compared with what the machine shows: one key has one text.
+    return kind, base64.b64encode(b"".join(map(_field, fields))).decode()
+
+
+def _fields(data: bytes) -> list[bytes]:
+    """Return the texts that a public key consists of."""
+    fields = []
+    while data:
+        length = int.from_bytes(data[:4], "big")
+        if len(data) < 4 + length or len(fields) == _MAX_FIELDS:
+            raise ValueError("no public key")
+        fields.append(data[4 : 4 + length])
+        data = data[4 + length :]
+    return fields
+
+
+def _field(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + data
 
 
 def fingerprint(key: paramiko.PKey) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from tacker_cir.command import Secret
 from tacker_cir.exceptions import InvalidRequest
-from tacker_cir.hostkeys import parse_public_key
+from tacker_cir.hostkeys import KEY_TYPES, parse_public_key
 from tacker_cir.login import Credentials
 from tacker_cir.package import ImageArchive, PackageFileError, VnfPackage
 from tacker_cir.params import schema
@@ -136,6 +136,13 @@ class _Reader(Reader):
                 keys.append(parse_public_key(line))
             except ValueError as error:
                 self.fault(f"{error}; expected e.g. 'ssh-ed25519 AAAA...'", "ssh_host_keys", index)
+                continue
+            if keys[-1][0] not in KEY_TYPES:
+                self.fault(
+                    f"expected a key of type {', '.join(KEY_TYPES)}; got {keys[-1][0][:60]!r}",
+                    "ssh_host_keys",
+                    index,
+                )
         return tuple(keys)
 
     def _registry_image(self) -> str:

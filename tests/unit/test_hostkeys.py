@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import threading
@@ -55,6 +56,15 @@ def test_public_key_lines(line, kind):
 def test_what_is_no_public_key_line(line):
     with pytest.raises(ValueError, match="not a public key line"):
         parse_public_key(line)
+
+
+def test_one_key_has_one_text():
+    """Other Base64 of the same key would never equal what the machine shows."""
+    raw = base64.b64decode(ED25519_1)
+    for text in (raw[:-1], raw + b"\0", raw + bytes(4) * 5000, raw[:15]):
+        with pytest.raises(ValueError, match="not a public key line"):
+            parse_public_key(f"ssh-ed25519 {base64.b64encode(text).decode()}")
+    assert parse_public_key(f"ssh-ed25519 {ED25519_1}====") == ("ssh-ed25519", ED25519_1)
 
 
 def test_the_first_key_is_pinned(tmp_path, keys):

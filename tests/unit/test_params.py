@@ -161,6 +161,7 @@ FAULTS = [
     ("ssh_host_keys", [], "expected a list of the VM's public host keys"),
     ("ssh_host_keys", "ssh-rsa AAAA", "expected a list of the VM's public host keys"),
     ("ssh_host_keys[0]", ["MARK private key"], "not a public key line; expected e.g."),
+    ("ssh_host_keys[0]", ["ssh-dss AAAAB3NzaC1kc3MAAAABAQ=="], "expected a key of type ssh-ed"),
     ("image_path", "Files/images/other.tar", "'Files/images/other.tar' is not in the VNF package"),
     ("image_path", "/etc/passwd", "must be a path relative to the top of the VNF package"),
     ("image_path", "../package/Files", "leads out of the VNF package"),
