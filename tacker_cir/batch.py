@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from tacker_cir.command import Command
 from tacker_cir.exceptions import CommandFailed, HostError
+from tacker_cir.reading import answer_of, reader
 from tacker_cir.ssh import RETRY, Connection, Later, Result
 
 # Arguments: the mark, then of each command where its input begins and how long it is, the statuses
@@ -195,7 +196,8 @@ def _run_all(connection: Connection, calls: Sequence[_Call]) -> None:
         stdin=b"".join(call.stdin for call in calls),
         timeout=sum(call.timeout for call in calls),
     )
-    results = _split(whole, mark)
+    with answer_of(connection.node, longest.command.step):
+        results = _split(whole, mark)
     for call, result in zip(calls, results, strict=False):
         call.take(connection.judge(call.command, result, call.ok, call.remedy))
     if len(results) < len(calls):
@@ -204,6 +206,7 @@ def _run_all(connection: Connection, calls: Sequence[_Call]) -> None:
         connection.judge(missing.command, whole, (), missing.remedy)
 
 
+@reader("the results of commands")
 def _split(whole: Result, mark: str) -> list[Result]:
     """Return what each command left behind, of those that came to their end."""
     outputs = _parts(whole.stdout, mark)

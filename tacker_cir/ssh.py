@@ -245,9 +245,9 @@ class Connection:
         with timed(self.node, command.step):
             result = self._execute(command, line, prefix, stdin, size, seconds + GRACE)
             if result.exit_status in _ENDED_BY_TIMEOUT and remote_deadline.expired:
-                raise exc.CommandTimeout(
-                    self.node, command.step, f"not done after {seconds} seconds", remedy
-                )
+                said = self._said(result, shows_stdout=not command.confidential)
+                cause = f"not done after {seconds} seconds" + (f"; it said: {said}" if said else "")
+                raise exc.CommandTimeout(self.node, command.step, cause, remedy)
             if root and identity is None and self._learn_identity(result):
                 # sudo wants a password: nothing was done yet.
                 return self.run(command, timeout=timeout, stdin=stdin, ok=ok, remedy=remedy)

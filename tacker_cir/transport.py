@@ -82,6 +82,14 @@ class BoundedTransport(paramiko.Transport):
     def __init__(self, sock: object):
         super().__init__(sock, packetizer_class=_Packetizer)
 
+    def get_exception(self) -> Exception | None:
+        """Return what ended the connection. paramiko hands on whatever its own code stumbled over
+        in a message that the peer damaged, and nobody expects that of it."""
+        error = super().get_exception()
+        if error is None or isinstance(error, (paramiko.SSHException, EOFError, OSError)):
+            return error
+        return paramiko.SSHException(f"the peer sends what cannot be read: {type(error).__name__}")
+
     def _log(self, level: int, msg: object, *args: object) -> None:
         # Errors are told once, as the connection ends.
         if logging.INFO <= level < logging.ERROR:

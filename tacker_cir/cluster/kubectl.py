@@ -187,9 +187,8 @@ class Kubectl:
         :raises HostError: the answer is none
         """
         words = ["get", kind, name, "--ignore-not-found", "--output=json", *_in(namespace)]
-        confidential = kind == "secret"
         step = f"read {kind} {name}"
-        text = self.call(words, step, confidential=confidential).stdout
+        text = self.call(words, step, confidential=True).stdout
         with answer_of(self.host, step):
             return parse_object(text) if text.strip() else None
 
@@ -202,7 +201,8 @@ class Kubectl:
         :raises HostError: the answer is no list of objects
         """
         step = step or f"list {kind}"
-        text = self.call(["get", kind, "--output=json", *options], step, remedy=remedy).stdout
+        words = ["get", kind, "--output=json", *options]
+        text = self.call(words, step, confidential=True, remedy=remedy).stdout
         with answer_of(self.host, step):
             return parse_list(text)
 

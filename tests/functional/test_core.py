@@ -138,6 +138,11 @@ def test_a_command_that_reads_nothing_is_judged_by_its_status(connection):
     assert run(connection, "exit 0", stdin=io.BytesIO(bytes(20 * MB))).exit_status == 0
 
 
+def test_what_a_command_said_before_its_deadline_is_told(connection):
+    with pytest.raises(exc.CommandTimeout, match="after 1 seconds; it said: waiting for apt; s"):
+        run(connection, "echo waiting for apt >&2; echo half; sleep 60", timeout=1)
+
+
 def test_a_command_past_its_deadline_is_ended_on_the_machine(connection, mark):
     start = time.monotonic()
     with pytest.raises(exc.CommandTimeout, match="not done after 1 seconds"):

@@ -13,11 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tacker_cir.cluster import members
 from tacker_cir.cluster.drain import drain, remaining
 from tacker_cir.cluster.etcd import QuorumLoss, plan_removal
 from tacker_cir.cluster.kubectl import Kubectl, KubeNode
 from tacker_cir.cluster.load_balancer import HAPROXY_CONFIG, wait_for_vip
+from tacker_cir.cluster.topology import MASTER, ClusterNode
+from tacker_cir.command import Secret
 from tacker_cir.exceptions import CommandFailed, HostError
+from tacker_cir.inventory import Node
+from tacker_cir.login import Credentials
 from tests.lab.ha_cluster import ADDRESSES, MASTERS, VIP, WORKER, HaCluster, serves
 from tests.lab.kubernetes import release
 from tests.lab.machines.host import wait_for
@@ -366,6 +371,14 @@ def test_without_a_majority_the_error_says_what_to_do(cluster):
     cluster.delete(lost)
     with pytest.raises(HostError, match="bring back more than half of them, or heal the entire"):
         cluster.etcd(survivor, timeout=10).members()
+    # A heal asks as patiently as ever, and yet is refused soon.
+    start, kubectl = time.monotonic(), cluster.kubectl(survivor, timeout=180)
+    address = MASTERS[lost]
+    login = Credentials("ubuntu", Secret("ubuntu"))
+    doomed = ClusterNode(MASTER, lost, Node("CP", address, address, None), login)
+    with pytest.raises(HostError, match="bring back more than half of them, or heal the entire"):
+        members.remove(kubectl, survivor, [doomed], drain_timeout=300)
+    assert time.monotonic() - start < 60
 
 
 @of_a_cluster
