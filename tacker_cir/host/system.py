@@ -106,8 +106,14 @@ def check_clock(connection: Connection, facts: Facts, timeout: float = CLOCK_TIM
         if abs(ahead) > CLOCK_TOLERANCE:
             raise _WrongClock(clock_difference(ahead))
 
+    LOG.info(
+        "%s: the clock is %s ours, waiting for its time service",
+        connection.node,
+        clock_difference(facts.clock_ahead),
+    )
     try:
-        poll(attempt, Deadline(timeout), retry_on=(_WrongClock,))
+        with timed(connection.node, ask.step):
+            poll(attempt, Deadline(timeout), retry_on=(_WrongClock,))
     except _WrongClock as error:
         raise HostError(
             connection.node,
