@@ -75,8 +75,9 @@ def verify_access(
         raise HostError(
             connection.node,
             "use the private registries",
-            "; ".join(causes),
-            "; ".join(dict.fromkeys(remedies)),
+            # A registry knows the login, and chooses names that are told.
+            connection.redactor("; ".join(causes)),
+            connection.redactor("; ".join(dict.fromkeys(remedies))),
         )
 
 

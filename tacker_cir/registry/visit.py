@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import paramiko
 
-from tacker_cir.command import Secret
+from tacker_cir.command import Redactor, Secret
 from tacker_cir.exceptions import ConnectionLost
 from tacker_cir.host.system import clock_difference
 from tacker_cir.params.names import split_server
@@ -102,6 +102,7 @@ class Visit:
         # A given authority mostly is the one: the node's many others are read if it is not.
         self._trusts_all = not registry.ca
         self._deadline = Deadline(0)
+        self._tokens = Redactor()
 
     def check(self) -> None:
         """Ask for the registry's API (distribution specification, end-1).
@@ -163,17 +164,26 @@ class Visit:
             raise _https_expected()
         raise Fault(
             f"HTTP {status}",
-            f"what answers at /v2/ is no Docker registry (HTTP {status}){_what(answer)}",
+            f"what answers at /v2/ is no Docker registry (HTTP {status}){self._what(answer)}",
             "check server and its port",
         )
+
+    def _what(self, answer: Answer) -> str:
+        """Return what an answer is instead, for an error."""
+        if 300 <= answer.status < 400:
+            location = self._masked(answer.headers.get("location", "nowhere"))
+            return f": it sends to {shown(location, 100)}"
+        media_type = self._masked(answer.headers.get("content-type", ""))
+        return f": it is {shown(media_type, 60)}" if media_type else ""
 
     def _refused(self, asked_for: list[Challenge]) -> Fault:
         registry = self._registry
         schemes = list(dict.fromkeys(c.scheme for c in asked_for))
         if not {"basic", "bearer"} & set(schemes):
+            kinds = shown(self._masked(", ".join(schemes)), 60)
             return Fault(
                 "HTTP 401",
-                f"it wants a login of another kind ({shown(', '.join(schemes), 60)})",
+                f"it wants a login of another kind ({kinds})",
                 "let the registry take Basic or Bearer, which Docker and containerd know",
             )
         if registry.username is None:
@@ -205,6 +215,7 @@ class Visit:
                 f"it wants a token, but none is to be had from {server.name}",
                 "look at the log of its token server",
             ) from None
+        self._tokens = Redactor([Secret(token)])
         return self._ask_registry({"Authorization": f"Bearer {token}"})
 
     @property
@@ -228,7 +239,7 @@ class Visit:
             self._host.lower(),
             self._port,
         )
-        if registry.login and not (itself or server.name == self._named_token_server):
+        if registry.login and not (itself or self._is_named(server)):
             raise Fault(
                 "token",
                 f"it wants the login to be sent to {server.name}, which the request does not name",
@@ -241,18 +252,22 @@ class Visit:
             tls = self._tls if itself else _context(self._authorities(), None, verify=True)
         return self._ask(server.host, server.port, server.target, self._login, tls)
 
-    @property
-    def _named_token_server(self) -> str | None:
+    def _is_named(self, server: TokenServer) -> bool:
+        """Return whether the request names a token server."""
         named = self._registry.token_server
-        return named.lower() if named else _HUB_TOKENS if self._registry.server == _HUB else None
+        if named is None:
+            return self._registry.server == _HUB and server.name == _HUB_TOKENS
+        host, port = split_server(named)
+        return (host.lower(), port or (443 if server.https else 80)) == (server.host, server.port)
 
     def _no_token(self, server: TokenServer, answer: Answer) -> Fault:
         _judge_overload(answer.status, f"its token server {server.name}")
         if answer.status in (401, 403):
             return self._refused([Challenge("bearer", {})])
+        problem = f"its token server {server.name} gives no token (HTTP {answer.status})"
         return Fault(
             f"HTTP {answer.status}",
-            f"its token server {server.name} gives no token (HTTP {answer.status}){_what(answer)}",
+            problem + self._what(answer),
             "look at the log of its token server",
         )
 
@@ -314,8 +329,11 @@ class Visit:
             )
 
     def _said(self, error: Exception) -> str:
-        """Return an error's words, which may be the server's: it knows the login."""
-        return shown(self._connection.redactor(str(error))) or type(error).__name__
+        return shown(self._masked(str(error))) or type(error).__name__
+
+    def _masked(self, text: str) -> str:
+        """Return a text that may be the server's, who knows the login and the token."""
+        return self._tokens(self._connection.redactor(text))
 
     def _ask_once(
         self,
@@ -432,14 +450,6 @@ def _context(authorities: str, client: tuple[str, Secret] | None, verify: bool) 
 def _judge_overload(status: int, who: str) -> None:
     if status in (429, 500, 502, 503, 504):
         raise NotYet(f"HTTP {status}", f"{who} cannot answer now", "look at the registry's log")
-
-
-def _what(answer: Answer) -> str:
-    """Return what an answer is instead, for an error."""
-    if 300 <= answer.status < 400:
-        return f": it sends to {shown(answer.headers.get('location', 'nowhere'), 100)}"
-    media_type = answer.headers.get("content-type")
-    return f": it is {shown(media_type, 60)}" if media_type else ""
 
 
 def _https_expected() -> Fault:

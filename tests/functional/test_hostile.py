@@ -381,6 +381,36 @@ def test_a_token_server_that_the_request_names(sshd, dial, hostile):
     assert all(b"Authorization: Basic" in asked for asked in server.asked)
 
 
+def test_a_server_that_tells_what_it_was_told(sshd, dial, hostile, monkeypatch):
+    """Login and token come back in status line, header, host name and redirect; none is shown."""
+    password, token = "marked-password", "marked-token"
+    info = RegistryConnection("", https=False, username="u", password=Secret(password))
+    connection = dial(sshd, redactor=Redactor([Secret(password), info.login]))
+
+    def talk() -> Iterator[bytes]:
+        asked = registry.asked[-1]
+        if b"GET /token" in asked:
+            yield answer("200 OK", f'{{"token": "{token}"}}')
+        elif token.encode() in asked or not tokens:
+            yield way
+        else:
+            realm = f"http://{ADDRESS}:{registry.port}/token"
+            yield answer("401 No", "", f'WWW-Authenticate: Bearer realm="{realm}"')
+
+    for secret in (password, info.login.reveal(), token):
+        tokens = secret == token
+        for way in (
+            f"{secret}\r\n\r\n".encode(),
+            answer("302 Found", "", f"Location: http://x/{secret}"),
+            answer("200 OK", "", f"Content-Type: text/{secret}"),
+            answer("401 No", "", f'WWW-Authenticate: Bearer realm="http://{secret}.org/"'),
+            answer("401 No", "", f"WWW-Authenticate: {secret}"),
+        ):
+            registry = hostile(talk)
+            said = verify(connection, replace(info, server=f"{ADDRESS}:{registry.port}"))
+            assert said and secret not in said, way
+
+
 def answer(status: str, body: str = "", *headers: str) -> bytes:
     lines = [f"HTTP/1.1 {status}", *headers, f"Content-Length: {len(body)}", "", body]
     return "\r\n".join(lines).encode()
