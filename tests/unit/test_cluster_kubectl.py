@@ -61,6 +61,9 @@ def test_a_node_whose_kubelet_never_reported():
         "Get https://198.51.100.200:16443/api: net/http: request canceled (Client.Timeout "
         "exceeded while awaiting headers)",
         "error: http2: client connection lost",
+        "dial tcp 198.51.100.21:6443: connect: connection timed out",
+        "dial tcp 198.51.100.21:6443: connect: network is unreachable",
+        'Get "https://198.51.100.21:6443/api/v1/nodes": EOF',
     ],
 )
 def test_errors_that_pass(stderr):
@@ -77,6 +80,11 @@ def test_errors_that_pass(stderr):
         "error: You must be logged in to the server (Unauthorized)",
         "Error: etcdserver: member not found",
         'error: error parsing STDIN: error converting YAML to JSON: yaml: line 1: "EOFX"',
+        # Names are no errors.
+        'Error from server (NotFound): pods "eof" not found',
+        'Error from server (NotFound): configmaps "i/o-timeout.serviceunavailable" not found',
+        'Error from server (Forbidden): nodes "too-many.eof" is forbidden: User "eof" cannot get',
+        'Error from server (NotFound): namespaces "broken-pipe.eof.http2" not found',
     ],
 )
 def test_errors_that_stay(stderr):
