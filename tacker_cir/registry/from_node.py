@@ -37,7 +37,7 @@ KEEP_BODY = 64 * 1024
 #: Bytes that a server may send in answer to one question, TLS and headers included.
 MOST = 1024 * 1024
 #: Bytes that a login shell and bash may say before the connection is there.
-MOST_SAID = 64 * 1024
+MOST_SAID = 16 * 1024
 #: Seconds that a connection may take as a whole; the node ends what is older.
 LIFETIME = 60
 #: Seconds beyond the deadline after which the machine, not the server, is given up.
