@@ -23,9 +23,9 @@ mark=$1
 shift
 while [ $# -gt 0 ]; do
   if [ "$2" = 0 ]; then
-    sh -c "$4" </dev/null
+    (eval "exec $4") </dev/null
   else
-    tail -c "+$1" </proc/self/fd/0 | head -c "$2" | sh -c "$4"
+    tail -c "+$1" </proc/self/fd/0 | head -c "$2" | (eval "exec $4")
   fi
   status=$?
   printf '\n%s %s\n' "$mark" "$status"
@@ -97,9 +97,11 @@ class Batch(Connection):
         ok: tuple[int, ...] | None = (0,),
         remedy: str = RETRY,
         done: Callable[[], None] | None = None,
+        about: object = None,
     ) -> Later:
         seconds = self.command_timeout if timeout is None else timeout
         call = _Call(command, stdin, ok, remedy, seconds, done)
+        call.about = about
         self._kept.append(call)
         return call
 
@@ -122,6 +124,10 @@ class Batch(Connection):
         return self._connection.run(
             command, timeout=timeout, stdin=stdin, size=size, ok=ok, root=root, remedy=remedy
         )
+
+    @property
+    def last_kept(self) -> Later | None:
+        return self._kept[-1] if self._kept else None
 
     def when_done(self, tell: Callable[[], None]) -> None:
         if self._kept:

@@ -24,7 +24,13 @@ directory=/run
 [ -w "$directory" ] || directory=${TMPDIR:-/tmp}
 mask=$(umask)
 umask 077
-file=$(mktemp -- "$directory/tacker-cir-input.XXXXXXXX")
+if [ "$directory" = /run ]; then
+  # Nobody else can put anything there.
+  file=/run/tacker-cir-input.$$
+  : >"$file"
+else
+  file=$(mktemp -- "$directory/tacker-cir-input.XXXXXXXX")
+fi
 exec 3<>"$file"
 rm -f -- "$file" /run/tacker-cir-input.* 2>/dev/null || :
 umask "$mask"

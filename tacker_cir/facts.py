@@ -20,21 +20,40 @@ from tacker_cir.ssh import Connection
 
 # Each line: kind, tab, values. A missing program or file gives no line, never a failure.
 _SCRIPT = r"""
-tab=$(printf '\t')
+newline='
+'
 file_fact() {
   [ -f "$1" ] || return
   printf 'file\t%s\t%s\t%s\n' "$1" "$(stat -L -c '%a %U %G' -- "$1")" "$(sha256sum <"$1")"
 }
-# What a write that was killed left.
-unfinished_fact() { file_fact "${1%/*}/.${1##*/}.tacker-cir-new"; }
+# All at once: a program is started for all of them, not for each. One may go meanwhile.
+file_facts() {
+  sums=$(sha256sum -- "$@" 2>/dev/null) && stats=$(stat -L -c '%a %U %G' -- "$@" 2>/dev/null) || {
+    for file; do file_fact "$file"; done
+    return
+  }
+  while IFS= read -r sum <&3 && IFS= read -r stat <&4; do
+    sum=${sum#\\}
+    printf 'file\t%s\t%s\t%s\n' "$1" "$stat" "${sum%% *}"
+    shift
+  done 3<<SUMS 4<<STATS
+$sums
+SUMS
+$stats
+STATS
+}
 printf 'clock\t%s\n' "$(date +%s)"
-sed 's/^/os\t/' /etc/os-release
+while IFS= read -r line || [ -n "$line" ]; do printf 'os\t%s\n' "$line"; done </etc/os-release
 printf 'arch\t%s\n' "$(dpkg --print-architecture)"
-printf 'dpkg\t%s\n' "$(dpkg --audit | head -n 1)"
+audit=$(dpkg --audit)
+printf 'dpkg\t%s\n' "${audit%%"$newline"*}"
 if command -v cloud-init >/dev/null 2>&1; then
-  printf 'cloud-init\t%s\n' "$(cloud-init status 2>/dev/null | sed -n 's/^status: //p')"
+  status=$(cloud-init status 2>/dev/null)
+  case $status in *'status: '*) status=${status#*status: } ;; *) status= ;; esac
+  printf 'cloud-init\t%s\n' "${status%%"$newline"*}"
 fi
 if command -v dockerd >/dev/null 2>&1; then
+  tab=$(printf '\t')
   format="{{.ServerVersion}}$tab{{.CgroupDriver}}$tab{{.LiveRestoreEnabled}}"
   printf 'docker\t%s\t%s\t%s\n' "$(systemctl is-active docker)" "$(systemctl is-enabled docker)" \
     "$(docker info --format "$format$tab{{json .RegistryConfig}}" 2>/dev/null)"
@@ -44,25 +63,34 @@ if command -v containerd >/dev/null 2>&1; then
     "$(systemctl is-enabled containerd)" "$(containerd --version)"
 fi
 printf 'kubelet\t%s\n' "$(systemctl is-active kubelet)"
-printf 'cgroup\t%s\n' "$(stat -f -c %T /sys/fs/cgroup)"
+# There where cgroup version 2 is alone.
+[ ! -e /sys/fs/cgroup/cgroup.controllers ] || printf 'cgroup\tcgroup2fs\n'
+wants=$# packages=
 for want; do
   value=${want#*:}
   case $want in
+    file:* | content:*)
+      # What a write that was killed left, too.
+      for file in "$value" "${value%/*}/.${value##*/}.tacker-cir-new"; do
+        if [ -f "$file" ]; then set -- "$@" "$file"; fi
+      done ;;
+    tree:*)
+      while IFS= read -r file; do
+        if [ -n "$file" ]; then set -- "$@" "$file"; fi
+      done <<FILES
+$(find "$value" -type f 2>/dev/null)
+FILES
+      ;;
+  esac
+  case $want in
     package:*)
-      dpkg-query -W -f 'package\t${Package}\t${Version}\t${db:Status-Status}\n' "$value" \
-        2>/dev/null ;;
+      packages="$packages $value" ;;
     path:*)
       if [ -e "$value" ]; then printf 'path\t%s\n' "$value"; fi ;;
-    file:*)
-      file_fact "$value"
-      unfinished_fact "$value" ;;
     content:*)
-      unfinished_fact "$value"
-      if file_fact "$value"; then
+      if [ -f "$value" ]; then
         printf 'content\t%s\t%s\n' "$value" "$(base64 -w 0 <"$value")"
       fi ;;
-    tree:*)
-      find "$value" -type f 2>/dev/null | while IFS= read -r found; do file_fact "$found"; done ;;
     image:*)
       printf 'image\t%s\t%s\n' "$value" \
         "$(docker image inspect --format '{{.Id}}' "$value" 2>/dev/null)" ;;
@@ -71,6 +99,11 @@ for want; do
         "$(docker container inspect --format '{{json .}}' "$value" 2>/dev/null)" ;;
   esac
 done
+shift "$wants"
+if [ -n "$packages" ]; then
+  dpkg-query -W -f 'package\t${Package}\t${Version}\t${db:Status-Status}\n' $packages 2>/dev/null
+fi
+if [ $# != 0 ]; then file_facts "$@"; fi
 printf 'end\n'
 """
 

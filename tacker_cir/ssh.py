@@ -57,7 +57,12 @@ SHOWN = 1500
 # A login shell's profile, or sudo's PAM, may print something by itself: what comes before this line
 # is not the command's. The line is no part of the command line, which they may print as well.
 _BEGINS = b"tacker-cir begins\n"
-_BEGIN = r"printf 'tacker-cir %s\n' begins; printf 'tacker-cir %s\n' begins >&2; " 'exec "$@"'
+_BEGIN = r"""
+export LC_ALL=C DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+printf 'tacker-cir %s\n' begins
+printf 'tacker-cir %s\n' begins >&2
+exec "$@"
+"""
 
 _BECOMING = "find out how to become root"
 # Says how and where it is at home before it runs what follows as root; where sudo does not do so
@@ -75,8 +80,6 @@ case $how in
 esac
 """
 _IS = re.compile(r"^tacker-cir is (root|\d+) (.*)$", re.MULTILINE)
-
-_ENVIRONMENT = ("LC_ALL=C", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1")
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,14 @@ class Result:
 
 
 class Later:
-    """What a command that may be run later will have left behind."""
+    """What a command that may be run later will have left behind.
 
+    :param about: what it is for, for who wants to change it before it is run
+    """
+
+    command: Command
+    stdin: bytes
+    about: object = None
     _result: Result | None = None
 
     @property
@@ -227,7 +236,7 @@ class Connection:
             self.identity()
         seconds = max(1, math.ceil(self.command_timeout if timeout is None else timeout))
         prefix = b""
-        wire = ["env", *_ENVIRONMENT, "sh", "-c", _BEGIN, "sh"]
+        wire = ["sh", "-c", _BEGIN, "sh"]
         wire += ["timeout", "-k", str(KILL_AFTER), str(seconds)]
         wire += delivery.receiver(command.argv, stdin)
         identity = self._identity
@@ -264,17 +273,24 @@ class Connection:
         ok: tuple[int, ...] | None = (0,),
         remedy: str = RETRY,
         done: Callable[[], None] | None = None,
+        about: object = None,
     ) -> Later:
         """Run a command as root at the latest when the next one runs; a connection does it now, a
         :class:`tacker_cir.batch.Batch` then.
 
         :param done: called once it has run; other parameters and errors as for :meth:`run`
+        :param about: as for :class:`Later`
         """
         later = Later()
         later.set(self.run(command, timeout=timeout, stdin=stdin, ok=ok, remedy=remedy))
         if done:
             done()
         return later
+
+    @property
+    def last_kept(self) -> Later | None:
+        """The last of the commands that have still to be run, which may be changed."""
+        return None
 
     def when_done(self, tell: Callable[[], None]) -> None:
         """Call something once all that was to be run so far has run."""

@@ -139,12 +139,14 @@ class NodeScript:
         whose connection broke
     :param look: reads the machine's state anew where a step changes it as a whole, in the same
         round trip if the connection is a batch
+    :param has_traces: whether kubeadm may have to undo an earlier attempt before it joins
     """
 
     connection: Connection
     container_runtime: str
     lock_timeout: float
     look: Callable[[Connection], None] | None = None
+    has_traces: bool = True
 
     def install(self, packages: KubernetesPackages, hostname: str, *, timeout: float) -> Installed:
         """Make the machine ready for kubeadm: its name, kernel settings, runtime and programs.
@@ -187,14 +189,14 @@ class NodeScript:
 
         :param config: kubeadm's, with an InitConfiguration and a ClusterConfiguration
         """
-        return self._kubeadm("init", config, timeout)
+        return self._kubeadm("init", config, timeout, look=True)
 
     def join(self, config: str, *, timeout: float) -> bool:
         """Join a cluster; an earlier attempt that was cut off is undone first.
 
         :param config: kubeadm's, with a JoinConfiguration
         """
-        return self._kubeadm("join", config, timeout)
+        return self._kubeadm("join", config, timeout, look=self.has_traces)
 
     def reset(self, *, timeout: float) -> bool:
         """Leave the cluster, so that the node can begin or join one again."""
@@ -218,7 +220,7 @@ class NodeScript:
     def _runtime(self) -> tuple[str, str]:
         return "--container-runtime", self.container_runtime
 
-    def _kubeadm(self, step: str, config: str, timeout: float) -> bool:
+    def _kubeadm(self, step: str, config: str, timeout: float, *, look: bool) -> bool:
         return self._run(
             f"kubeadm {step}",
             step,
@@ -227,7 +229,7 @@ class NodeScript:
             stdin=config,
             timeout=timeout,
             remedy="see the cause, and 'journalctl -u kubelet' of the VM",
-            look=True,
+            look=look,
         )["changed"]
 
     def _run(

@@ -207,17 +207,26 @@ def script_of(host: Host, site: Site, batch: Batch | None = None) -> NodeScript:
     """
 
     def look_again(connection: Connection) -> None:
-        images = connection.later(_list_images(site), ok=None)
-        # The runtime, its files and its state are new.
+        """See what is new: the runtime, its files and its state."""
+        images = None
+        if host.pause_image is None or host.version != site.version:
+            images = connection.later(_list_images(site), ok=None)
         host.facts = read_facts(connection)
-        host.pause_image, host.version = _pause_image(images.result), site.version
+        if images:
+            host.pause_image, host.version = _pause_image(images.result), site.version
 
     return NodeScript(
         batch or Batch(host.connection),
         site.params.container_runtime,
         site.conf.tacker_cir.first_boot_timeout,
         look_again,
+        _has_traces(host.facts),
     )
+
+
+def _has_traces(facts: Facts) -> bool:
+    """Tell whether kubeadm was at work on a machine, as far as is known."""
+    return bool(facts.paths) or not facts.files.keys().isdisjoint((MARKER, install.BEGUN))
 
 
 def prepare(host: Host, site: Site) -> str:
@@ -237,13 +246,13 @@ def prepare(host: Host, site: Site) -> str:
     # First of all: sudo looks the machine's new name up at each command, and a name that is not
     # there costs it seconds.
     names = hosts_files(str(node), host.facts, site.registries, site.host_lines)
-    ensure_files(batch, host.facts, names)
     with host.timed("packages"):
         files = install.desired_files(
             host.facts, params.install_script or "", site.packages, params.proxy
         )
-        changed = ensure_files(batch, host.facts, files)
-        installed = None if changed or host.version != site.version else host.installed
+        changed = ensure_files(batch, host.facts, [*names, *files])
+        of_script = changed & {file.path for file in files}
+        installed = None if of_script or host.version != site.version else host.installed
         if installed is None:
             installed = script.install(site.packages, node.name, timeout=options.package_timeout)
             _check_suits(host, site)

@@ -6,12 +6,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts, unfinished
-from tacker_cir.ssh import Connection
+from tacker_cir.ssh import Connection, Later
 
 LOG = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ _NOTHING = "-"
 # Its input is one line a file (mode, size, hash, hash of what is replaced, path), an empty line,
 # and the contents. The whole of it is there before this begins (tacker_cir.delivery); what is on
 # the disk is compared once more, and the first file is renamed when all are there. A rename is
-# atomic, so nobody ever reads half a file; owner and mode are right before the content is there.
+# atomic, so nobody ever reads half a file; nobody but root reads it before its mode is right.
 # What a kill leaves, facts tell of: the next run makes these files anew. The lock is for a run
 # whose connection broke and that is still at work; no other user can take it.
 _WRITE = r"""
@@ -33,7 +34,7 @@ umask 022
 newline='
 '
 IFS=$newline
-staged= directories=
+staged= sums= public= others= directories=
 trap 'rm -f -- $staged' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
@@ -53,13 +54,42 @@ each() {
 
 stage() {
   [ "$1" != - ] || return 0
-  mkdir -p -- "${5%/*}"
+  [ -d "${5%/*}" ] || mkdir -p -- "${5%/*}"
   case ${5%/*} in */tacker-cir) chmod 0700 -- "${5%/*}" ;; esac
   unfinished "$5"
-  staged=$staged$new$newline
-  install -T -o root -g root -m "$1" -- /dev/null "$new"
+  [ ! -e "$new" ] && [ ! -L "$new" ] || rm -f -- "$new"
+  staged=$staged$new$newline sums=$sums$3$newline
+  case $1 in
+    600) ;;
+    644) public=$public$new$newline ;;
+    *) others=$others$1$newline$new$newline ;;
+  esac
+  umask 077
   head -c "$2" <&3 >"$new"
-  [ "$(sha256sum <"$new")" = "$3  -" ] || { echo "$5: what was written is not there" >&2; exit 74; }
+  umask 022
+}
+
+# For all of them at once, as a program is started for each.
+complete() {
+  chown root:root -- $staged
+  found=$(sha256sum -- $staged)
+  for sum in $found; do
+    # A name with a backslash has another one before the hash.
+    sum=${sum#\\}
+    [ "${sum%% *}" = "${sums%%"$newline"*}" ] || {
+      echo "${sum#*  }: what was written is not there" >&2
+      exit 74
+    }
+    sums=${sums#*"$newline"}
+  done
+  [ -z "$sums" ]
+  [ -z "$public" ] || chmod 644 -- $public
+  set -- $others
+  while [ $# -gt 0 ]; do
+    chmod "$1" -- "$2"
+    shift 2
+  done
+  sync -- $staged
 }
 
 check() {
@@ -85,7 +115,7 @@ while IFS=' ' read -r mode size sum was path <&3 && [ -n "$mode" ]; do
   set -- "$@" "$mode" "$size" "$sum" "$was" "$path"
 done
 each stage "$@"
-[ -z "$staged" ] || sync -- $staged
+[ -z "$staged" ] || complete
 each check "$@"
 each place "$@"
 [ -z "$directories" ] || sync -- $directories
@@ -171,18 +201,39 @@ def ensure_files(
     due = [file for file in files if not file.is_current(facts)]
     if not due:
         return frozenset()
-    content = b"".join(file.content or b"" for file in due)
-    stdin = b"".join(file.header() for file in due) + b"\n" + content
+    if not _joined(connection.last_kept, due):
+        connection.later(**_writing(connection.node, list(due)))
+    for file in due:
+        facts.note_file(file.path, file.content, file.mode)
+    return frozenset(file.path for file in due)
+
+
+def _joined(last: Later | None, due: Sequence[ManagedFile]) -> bool:
+    """Let files go with those that are about to be written anyway, if they are others."""
+    before = last.about if last else None
+    if not isinstance(before, list) or {f.path for f in before} & {f.path for f in due}:
+        return False
+    before.extend(due)
+    last.command, last.stdin = _command(before)
+    return True
+
+
+def _writing(node: str, due: list[ManagedFile]) -> dict[str, Any]:
+    """Return how files are written, for :meth:`tacker_cir.ssh.Connection.later`."""
 
     def done() -> None:
         for file in due:
             what = "removed" if file.content is None else "wrote"
-            LOG.info("%s: %s %s", connection.node, what, file.path)
+            LOG.info("%s: %s %s", node, what, file.path)
 
-    connection.later(Command.script(_step(due), _WRITE), stdin=stdin, done=done)
-    for file in due:
-        facts.note_file(file.path, file.content, file.mode)
-    return frozenset(file.path for file in due)
+    command, stdin = _command(due)
+    return {"command": command, "stdin": stdin, "done": done, "about": due}
+
+
+def _command(due: Sequence[ManagedFile]) -> tuple[Command, bytes]:
+    content = b"".join(file.content or b"" for file in due)
+    stdin = b"".join(file.header() for file in due) + b"\n" + content
+    return Command.script(_step(due), _WRITE), stdin
 
 
 def _step(due: Sequence[ManagedFile]) -> str:

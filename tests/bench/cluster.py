@@ -36,6 +36,7 @@ from tests.bench import machines
 from tests.bench.heat import Heat
 from tests.bench.machines import Machines
 from tests.certificates import Authority
+from tests.functional.server import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 REGISTRY_HOST = "127.2.0.1"
@@ -53,6 +54,7 @@ class Figures:
     :param most: remote commands of the machine that had the most
     :param calls: of Heat
     :param rss: MB above the idle process, at most
+    :param machines: CPU seconds of sshd and the stand-ins, which share this machine with us
     """
 
     wall: float
@@ -61,6 +63,7 @@ class Figures:
     most: int
     calls: int
     rss: float
+    machines: float
 
 
 Key = tuple[int, float, str]
@@ -199,7 +202,7 @@ class Measured:
     def run(self, made: Machines, heat: Heat) -> Figures:
         assert self._process.stdin
         made.forget_commands()
-        heat.calls = 0
+        heat.calls, machines_cpu = 0, made.sshd.cpu()
         idle, peak = self._memory(), 0
         done = threading.Event()
 
@@ -217,9 +220,19 @@ class Measured:
         finally:
             done.set()
             watcher.join()
+        wait_for(lambda: not made.sshd.sessions(), "the connections are closed")
+        machines_cpu = made.sshd.cpu() - machines_cpu
         commands = [len(noted) for noted in made.commands()]
         rss = max(0, peak - idle) / 1024
-        return Figures(answer["wall"], answer["cpu"], sum(commands), max(commands), heat.calls, rss)
+        return Figures(
+            answer["wall"],
+            answer["cpu"],
+            sum(commands),
+            max(commands),
+            heat.calls,
+            rss,
+            machines_cpu,
+        )
 
     def _answer(self) -> dict[str, float]:
         assert self._process.stdout
@@ -289,12 +302,13 @@ def report(found: dict[Key, Figures], rounds: int) -> int:
     print(f"\nmedians of {rounds}; machines, Heat and registries are stand-ins on loopback")
     print(f"{'run':6} {'latency':>7} {'N':>3} {'wall s':>7} {'to N=' + str(sizes[0]):>7}"
           f" {'CPU ms':>7} {'a node':>7} {'commands':>8} {'a node':>7} {'most':>5}"
-          f" {'Heat':>4} {'RSS MB':>7}")  # fmt: skip
+          f" {'Heat':>4} {'RSS MB':>7} {'their CPU s':>11}")  # fmt: skip
     for (nodes, latency, run), f in sorted(found.items(), key=lambda i: (i[0][2] != "new", i[0])):
         ratio = f.wall / found[sizes[0], latency, run].wall
         print(f"{run:6} {latency:7.1f} {nodes:3} {f.wall:7.2f} {ratio:7.2f}"
               f" {f.cpu * 1000:7.0f} {f.cpu * 1000 / nodes:7.0f} {f.commands:8.0f}"
-              f" {f.commands / nodes:7.1f} {f.most:5.0f} {f.calls:4.0f} {f.rss:7.1f}")  # fmt: skip
+              f" {f.commands / nodes:7.1f} {f.most:5.0f} {f.calls:4.0f} {f.rss:7.1f}"
+              f" {f.machines:11.2f}")  # fmt: skip
     met = [goal(found, sizes) for goal in GOALS]
     return 0 if all(met) else 1
 

@@ -230,6 +230,13 @@ class Sshd:
                 found.append(pid)
         return found
 
+    def cpu(self) -> float:
+        """Return the CPU seconds of all sessions that have ended, and of what they ran."""
+        assert self._process is not None
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(") ")[2].split()
+        # cutime and cstime of proc(5).
+        return (int(stat[13]) + int(stat[14])) / os.sysconf("SC_CLK_TCK")
+
     def signal_sessions(self, number: signal.Signals) -> None:
         """Send a signal to every open connection's process: SIGSTOP makes the machine vanish."""
         for pid in self.sessions():

@@ -4,6 +4,7 @@ takes the part for the whole, nothing of it stays, and the next run completes th
 
 from __future__ import annotations
 
+import contextlib
 import io
 import multiprocessing
 import os
@@ -232,7 +233,8 @@ def test_what_a_kill_leaves_is_gone_after_the_next_run(sshd, slow_disk, tmp_path
     pids = slow_disk.left_over()
     for number in (signal.SIGSTOP, signal.SIGKILL):
         for pid in pids:
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
     process.join()
     assert left.read_bytes() == SECRET and left.stat().st_mode & 0o777 == 0o600
     file = ManagedFile(str(path), wanted, 0o600)
