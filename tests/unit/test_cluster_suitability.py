@@ -24,7 +24,9 @@ OS = {"ID": "ubuntu", "VERSION_ID": "20.04"}
 
 def facts(cgroup2, containerd, *files):
     found = {path: FileFact(0o600, "root", "root", "") for path in files}
-    return Facts(os_release=OS, cgroup2=cgroup2, containerd=containerd, files=found)
+    return Facts(
+        architecture="amd64", os_release=OS, cgroup2=cgroup2, containerd=containerd, files=found
+    )
 
 
 @pytest.mark.parametrize(
