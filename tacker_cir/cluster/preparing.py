@@ -29,7 +29,7 @@ from tacker_cir.params.k8s_cluster import ClusterParams, KubernetesPackages
 from tacker_cir.params.names import split_server
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry import connection as registry_connection
-from tacker_cir.registry.node_files import hosts_files
+from tacker_cir.registry.node_files import hosts_files, plan
 from tacker_cir.registry.verify import verify_access
 from tacker_cir.render import hosts as render_hosts
 from tacker_cir.render.kubeadm import KubeadmCluster, KubeadmNode
@@ -241,11 +241,14 @@ def prepare(host: Host, site: Site) -> str:
     _check_suits(host, site)
     wait_first_boot(connection, host.facts, options.first_boot_timeout)
     check_clock(connection, host.facts)
+    # A file that nobody can complete is told before anything is changed.
+    lines, runtime = site.host_lines, params.container_runtime
+    plan(str(node), host.facts, site.registries, runtime, tuple(lines))
     batch = Batch(connection)
     script = script_of(host, site, batch)
     # First of all: sudo looks the machine's new name up at each command, and a name that is not
     # there costs it seconds.
-    names = hosts_files(str(node), host.facts, site.registries, site.host_lines)
+    names = hosts_files(str(node), host.facts, site.registries, lines)
     with host.timed("packages"):
         files = install.desired_files(
             host.facts, params.install_script or "", site.packages, params.proxy
@@ -256,7 +259,6 @@ def prepare(host: Host, site: Site) -> str:
         if installed is None:
             installed = script.install(site.packages, node.name, timeout=options.package_timeout)
             _check_suits(host, site)
-    runtime = params.container_runtime
     with host.timed("runtime and registries"):
         _ensure_runtime(batch, host, site)
         batch.flush()

@@ -44,7 +44,8 @@ def deb822_source(
         "URIs": [uri],
         "Suites": [suite],
         "Components": components,
-        "Architectures": [architecture],
+        # apt's own where a machine did not tell it.
+        "Architectures": [architecture] if architecture else (),
         "Signed-By": [keyring],
     }
     return "".join(f"{name}: {_words(values)}\n" for name, values in fields.items() if values)

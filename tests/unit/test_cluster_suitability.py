@@ -114,3 +114,15 @@ def test_a_member_is_not_judged(monkeypatch):
     before = facts(False, "1.7.28", MARKER)
     installs, error = prepare(monkeypatch, before, before)
     assert isinstance(error, StopIteration) and installs == [M1.name]
+
+
+@pytest.mark.parametrize(
+    "path", ["/root/.docker/config.json", "/var/lib/kubelet/config.json", "/etc/docker/daemon.json"]
+)
+def test_a_file_that_nobody_can_complete_is_told_before_anything_is_changed(monkeypatch, path):
+    before = facts(True, "2.1.9")
+    before.note_file(path, b'{"a": ', 0o644)
+    before.note_file("/etc/containerd/config.toml", b"version = 2\n", 0o644)
+    installs, error = prepare(monkeypatch, before, before, version="1.34.8")
+    assert isinstance(error, HostError) and path in str(error) and "repair the file" in str(error)
+    assert installs == []
