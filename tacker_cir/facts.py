@@ -268,6 +268,11 @@ def _cut(connection: Connection, command: Command, what: str) -> HostError:
     )
 
 
+def seconds_of(text: str) -> float | None:
+    """Return what date(1) says with ``+%s``, None where it is not that."""
+    return float(text) if _SECONDS.fullmatch(text) else None
+
+
 def clock_ahead(clock: float | None, asked: float) -> float:
     """Return the seconds that a machine's clock is ahead of ours, as far as that is certain.
 

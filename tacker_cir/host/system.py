@@ -8,7 +8,7 @@ import time
 from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import HostError
-from tacker_cir.facts import Facts, clock_ahead
+from tacker_cir.facts import Facts, clock_ahead, seconds_of
 from tacker_cir.ssh import Connection
 from tacker_cir.steps import timed
 from tacker_cir.waiting import Deadline, poll
@@ -102,7 +102,7 @@ def check_clock(connection: Connection, facts: Facts, timeout: float = CLOCK_TIM
     def attempt() -> None:
         asked = time.time()
         said = connection.run(ask).stdout.strip()
-        ahead = clock_ahead(float(said[:12]) if said.isdecimal() else None, asked)
+        ahead = clock_ahead(seconds_of(said), asked)
         if abs(ahead) > CLOCK_TOLERANCE:
             raise _WrongClock(clock_difference(ahead))
 

@@ -87,8 +87,7 @@ def _node_trust(connection: Connection) -> Trust:
     command = Command.script("read the node's certificate authorities", script, _NODE_AUTHORITIES)
     asked = time.time()
     clock, _, authorities = connection.run(command, ok=None).stdout.partition("\n")
-    said = float(clock[:12]) if clock.isdecimal() else None
-    return Trust(authorities, facts.clock_ahead(said, asked))
+    return Trust(authorities, facts.clock_ahead(facts.seconds_of(clock), asked))
 
 
 def _pull(

@@ -12,7 +12,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import paramiko
@@ -40,8 +40,6 @@ from tacker_cir.waiting import Deadline
 REQUEST_TIMEOUT = 10
 #: Seconds for all questions that belong together: for a token, and why there was no answer.
 VISIT_TIMEOUT = 20
-#: TLS settings, None for plain HTTP.
-Tls = ssl.SSLContext | None
 # Docker's own, which has a name of its own.
 _HUB, _HUB_TOKENS = "docker.io", "auth.docker.io"
 
@@ -79,6 +77,20 @@ class Trust:
     clock_ahead: float = 0.0
 
 
+@dataclass(frozen=True)
+class _Question:
+    """What is asked of whom.
+
+    :param tls: None for plain HTTP
+    """
+
+    host: str
+    port: int
+    path: str
+    headers: Mapping[str, str]
+    tls: ssl.SSLContext | None
+
+
 class Visit:
     """Asks one registry from one node.
 
@@ -98,7 +110,7 @@ class Visit:
         server = urlsplit(hosts_toml.upstream(registry.server).url).netloc
         self._host, port = split_server(server)
         self._port = port or (443 if registry.https else 80)
-        self._tls: Tls = None
+        self._tls: ssl.SSLContext | None = None
         # A given authority mostly is the one: the node's many others are read if it is not.
         self._trusts_all = not registry.ca
         self._deadline = Deadline(0)
@@ -250,7 +262,7 @@ class Visit:
         if server.https:
             # Another host does not see the client's certificate, and has to show its own.
             tls = self._tls if itself else _context(self._authorities(), None, verify=True)
-        return self._ask(server.host, server.port, server.target, self._login, tls)
+        return self._ask(_Question(server.host, server.port, server.target, self._login, tls))
 
     def _is_named(self, server: TokenServer) -> bool:
         """Return whether the request names a token server."""
@@ -272,25 +284,19 @@ class Visit:
         )
 
     def _ask_registry(self, headers: Mapping[str, str]) -> Answer:
-        return self._ask(self._host, self._port, "/v2/", headers, self._tls)
+        return self._ask(_Question(self._host, self._port, "/v2/", headers, self._tls))
 
-    def _ask(
-        self,
-        host: str,
-        port: int,
-        path: str,
-        headers: Mapping[str, str],
-        tls: ssl.SSLContext | None,
-    ) -> Answer:
+    def _ask(self, question: _Question) -> Answer:
+        host, port = question.host, question.port
         try:
-            answer = self._ask_once(host, port, path, headers, tls)
+            answer = self._ask_once(question)
             self._judge_dates(host, answer)
             return answer
         except ssl.SSLCertVerificationError as error:
             raise self._distrust(host, port, error) from None
         except ssl.SSLError as error:
             # Who sends an alert speaks TLS.
-            if "ALERT" not in (error.reason or "") and self._speaks(host, port, None):
+            if "ALERT" not in (error.reason or "") and self._speaks(replace(question, tls=None)):
                 raise Fault(
                     "HTTP on HTTPS",
                     "it speaks plain HTTP, not HTTPS",
@@ -304,7 +310,7 @@ class Visit:
                 "look at the registry's log",
             ) from None
         except (http.client.HTTPException, OSError) as error:
-            if tls is None and self._speaks_tls():
+            if question.tls is None and self._speaks_tls():
                 raise _https_expected() from None
             raise NotYet(
                 "HTTP",
@@ -335,18 +341,14 @@ class Visit:
         """Return a text that may be the server's, who knows the login and the token."""
         return self._tokens(self._connection.redactor(text))
 
-    def _ask_once(
-        self,
-        host: str,
-        port: int,
-        path: str,
-        headers: Mapping[str, str],
-        tls: ssl.SSLContext | None,
-    ) -> Answer:
+    def _ask_once(self, question: _Question) -> Answer:
+        host, port = question.host, question.port
         seconds = self._deadline.within(REQUEST_TIMEOUT).seconds
         try:
             with from_node.dial(self._connection, host, port, seconds) as stream:
-                return from_node.get(stream, host, port, path, headers, tls)
+                return from_node.get(
+                    stream, host, port, question.path, question.headers, question.tls
+                )
         except from_node.NotResolved as error:
             raise NotYet(
                 "DNS",
@@ -416,12 +418,12 @@ class Visit:
 
     def _speaks_tls(self) -> bool:
         anything = from_node.tls_context("", None, verify=False)
-        return self._speaks(self._host, self._port, anything)
+        return self._speaks(_Question(self._host, self._port, "/v2/", {}, anything))
 
-    def _speaks(self, host: str, port: int, tls: Tls) -> bool:
-        """Return whether somebody answers in HTTP, with TLS settings in HTTPS."""
+    def _speaks(self, question: _Question) -> bool:
+        """Return whether somebody answers, who is shown nothing."""
         try:
-            self._ask_once(host, port, "/v2/", {}, tls)
+            self._ask_once(replace(question, path="/v2/", headers={}))
         except ssl.SSLError as error:
             # TLS as well: the registry wants a client's certificate.
             return "ALERT" in (error.reason or "")
