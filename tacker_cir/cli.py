@@ -206,9 +206,18 @@ def _build_options(arguments: argparse.Namespace) -> dict[str, Any]:
         "vm_image": arguments.vm_image,
         "flavor": arguments.flavor,
         "vnfd_id": arguments.vnfd_id,
-        "files": dict(arguments.file),
+        "files": _named_once(arguments.file),
         "sol001_definitions": arguments.sol001_definitions,
     }
+
+
+def _named_once(pairs: Sequence[tuple[str, Path]]) -> dict[str, Path]:
+    files = dict(pairs)
+    if len(files) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise TackerCirError(f"--file {twice}=... is given more than once")
+    return files
 
 
 def _print_built(built: csar.Csar) -> None:

@@ -149,7 +149,11 @@ class _Loader(Composer, _FastLoader):
     def _number(self, node: Node) -> Any:
         if len(str(node.value)) > MAX_NUMBER:
             raise ConstructorError(None, None, "a number is too long", node.start_mark)
-        return yaml.SafeLoader.yaml_constructors[node.tag](self, node)
+        value = yaml.SafeLoader.yaml_constructors[node.tag](self, node)
+        # Larger ones can be chosen so that all have one hash: a mapping of them takes minutes.
+        if isinstance(value, int) and abs(value) >= 2**64:
+            raise ConstructorError(None, None, "a number is too large", node.start_mark)
+        return value
 
 
 for _tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):

@@ -109,6 +109,16 @@ def split_image(text: str) -> tuple[str | None, str]:
     return server, text
 
 
+def familiar(image: str) -> str:
+    """Return an image reference as Docker shows it, that of an image of Docker Hub without what
+    Docker adds."""
+    for registry in ("docker.io/", "index.docker.io/"):
+        if image.startswith(registry):
+            image = image.removeprefix(registry)
+            return image.removeprefix("library/") if image.count("/") == 1 else image
+    return image.removeprefix("library/") if image.count("/") == 1 else image
+
+
 def check_image_name(server: str | None, text: str) -> None:
     """Refuse what no image of a registry can be called.
 

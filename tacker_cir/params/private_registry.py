@@ -18,7 +18,7 @@ from tacker_cir.hostkeys import KEY_TYPES, parse_public_key
 from tacker_cir.login import Credentials
 from tacker_cir.package import ImageArchive, PackageFileError, VnfPackage
 from tacker_cir.params import schema
-from tacker_cir.params.names import split_image
+from tacker_cir.params.names import familiar, split_image
 from tacker_cir.params.private_registry_schema import KEY, SCHEMA
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository, Reader, find_parameter
@@ -151,6 +151,7 @@ class _Reader(Reader):
             split_image(image)
         except ValueError as error:
             self.fault(f"{error}; got {schema.shown(image)}", "registry_image")
+        image = familiar(image)
         last = image.rpartition("/")[2]
         return image if ":" in last or "@" in last else f"{image}:latest"
 

@@ -211,6 +211,8 @@ class Reader:
         except PackageFileError as error:
             self.fault(f"{path!r} {error}", *keys, "keyring_path")
             return None
+        if b"PRIVATE KEY BLOCK" in keyring:
+            self.fault("is a private key; expected an OpenPGP public key", *keys, "keyring_path")
         # An OpenPGP packet's first octet has bit 7 set (RFC 9580, section 4.2).
         if b"BEGIN PGP PUBLIC KEY BLOCK" not in keyring and not keyring[:1] >= b"\x80":
             self.fault("is not an OpenPGP public key", *keys, "keyring_path")

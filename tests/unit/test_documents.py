@@ -64,6 +64,7 @@ def _doubling(form: str) -> str:
         ("9" * 500_000, "a number is too long in line 1"),
         ("a: " + "1:" * 250_000 + "1", "a number is too long"),
         ("a: 0x" + "f" * 500_000, "a number is too long"),
+        ("".join(f"{i * (2**61 - 1)}: x\n" for i in range(1, 20_000)), "a number is too large"),
         ("*a", "undefined alias"),
         ("a: b: c", "in line 1"),
         ("\0", "cannot be read"),

@@ -162,7 +162,7 @@ def test_what_means_nothing_in_no_proxy(entry):
     [
         ("registry", (None, "registry")),
         ("registry:2", (None, "registry:2")),
-        ("library/registry", (None, "library/registry")),
+        ("user/registry", (None, "user/registry")),
         ("localhost/a", ("localhost", "a")),
         ("a.example/b/c_d__e-f--g.h:Tag.1", ("a.example", "b/c_d__e-f--g.h:Tag.1")),
         ("host:5000/a@sha256:" + "0" * 64, ("host:5000", "a@sha256:" + "0" * 64)),

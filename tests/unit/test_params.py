@@ -220,6 +220,9 @@ FAULTS = [
     ("docker_package.apt_repository.keyring_path",
      {"name": "d-ce", "apt_repository": {**REPOSITORY, "keyring_path": "Definitions/df.yaml"}},
      "is not an OpenPGP public key"),
+    ("docker_package.apt_repository.keyring_path",
+     {"name": "d-ce", "apt_repository": {**REPOSITORY, "keyring_path": "Files/keys/secret.asc"}},
+     "is a private key; expected an OpenPGP public key"),
     ("registry_image", "", "expected an image reference, e.g. registry:latest"),
     ("registry_image", "Registry:latest", "got 'Registry:latest'"),
     ("registry_image", "registry:latest --privileged", "expected an image reference"),
@@ -242,6 +245,9 @@ FAULTS = [
 def faulty_package(package):
     root = package.root
     (root / "Files/link").symlink_to("/etc/passwd")
+    (root / "Files/keys/secret.asc").write_text(
+        "-----BEGIN PGP PUBLIC KEY BLOCK-----\n-----BEGIN PGP PRIVATE KEY BLOCK-----\n"
+    )
     write_tar(root / "Files/images/plain.tar", {"readme": b"{}"})
     write_tar(root / "Files/images/other-tag.tar", docker_archive(["other:1"]))
     return package
@@ -404,6 +410,11 @@ def test_image_archives(package, make, mode):
     [
         ("registry", "registry:latest"),
         ("registry:2.8", "registry:2.8"),
+        ("docker.io/library/registry:2", "registry:2"),
+        ("index.docker.io/library/registry", "registry:latest"),
+        ("docker.io/a/b", "a/b:latest"),
+        ("library/registry", "registry:latest"),
+        ("quay.io/library/registry", "quay.io/library/registry:latest"),
         ("host:5000/registry", "host:5000/registry:latest"),
         ("a.example/b/c_d__e-f:Tag.1", "a.example/b/c_d__e-f:Tag.1"),
         ("r@sha256:" + "0" * 64, "r@sha256:" + "0" * 64),

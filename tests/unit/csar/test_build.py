@@ -10,7 +10,7 @@ import zipfile
 
 import pytest
 
-from tacker_cir import csar
+from tacker_cir import cli, csar
 from tacker_cir.csar import CsarError, sources
 from tests.unit.csar.common import DEFINITIONS, DRIVER, DRIVER_FILE, OTHER_ID
 
@@ -156,3 +156,10 @@ def test_driver_that_is_installed_twice(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(CsarError, match="installed twice.*other-tacker"):
         csar.installed_driver(DRIVER)
+
+
+def test_no_additional_file_is_dropped_without_a_word(tmp_path, capsys):
+    words = ["csar", "build", "kubernetes", "--output", str(tmp_path / "a.zip")]
+    files = ["--file", f"Files/a={tmp_path}/1", "--file", f"Files/a={tmp_path}/2"]
+    assert cli.main([*words, *files]) == cli.FAULTS
+    assert "--file Files/a=... is given more than once" in capsys.readouterr().err
