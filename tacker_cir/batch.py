@@ -168,6 +168,10 @@ class Batch(Connection):
         return getattr(self._connection, name)
 
     @property
+    def direct(self) -> Connection:
+        return self._connection.direct
+
+    @property
     def home(self) -> str:
         return self._connection.home
 

@@ -65,6 +65,27 @@ fi
 printf 'kubelet\t%s\n' "$(systemctl is-active kubelet)"
 # There where cgroup version 2 is alone.
 [ ! -e /sys/fs/cgroup/cgroup.controllers ] || printf 'cgroup\tcgroup2fs\n'
+# How a daemon is and will be started: what it is told there stands against its file.
+daemon_words() {
+  systemctl show --property=ExecStart,Environment "$1.service"
+  grep -hs '^[^#]' "/etc/default/$1"
+  pid=$(systemctl show --value --property=MainPID "$1.service")
+  if [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ]; then tr '\0' '\n' <"/proc/$pid/cmdline"; fi
+}
+containerd_config() {
+  systemctl show --value --property=ExecStart containerd.service |
+    sed -n -E 's/.*[[:space:]](--config|-c)[=[:space:]]+([^[:space:];]+).*/\2/p'
+}
+effective_fact() {
+  command -v "$1" >/dev/null 2>&1 || return 0
+  case $1 in
+    dockerd) printf 'dockerd\t%s\n' "$(daemon_words docker 2>/dev/null | base64 -w 0)" ;;
+    containerd)
+      file=$(containerd_config)
+      printf 'containerd-config\t%s\t%s\n' "$file" \
+        "$(containerd ${file:+--config "$file"} config dump 2>/dev/null | base64 -w 0)" ;;
+  esac
+}
 wants=$# packages=
 for want; do
   value=${want#*:}
@@ -91,6 +112,7 @@ FILES
       if [ -f "$value" ]; then
         printf 'content\t%s\t%s\n' "$value" "$(base64 -w 0 <"$value")"
       fi ;;
+    effective:*) effective_fact "$value" ;;
     image:*)
       printf 'image\t%s\t%s\n' "$value" \
         "$(docker image inspect --format '{{.Id}}' "$value" 2>/dev/null)" ;;
@@ -151,6 +173,9 @@ class Facts:
     :param docker_registries: the daemon's own view of its registries, ``docker info``'s
         RegistryConfig
     :param containerd: its version without what packagers add, e.g. ``1.6.20``; "" without one
+    :param containerd_config_file: the one that its unit names; "" for the usual one
+    :param containerd_dump: its configuration in effect, if asked for; "" where it tells none
+    :param dockerd_words: how Docker's daemon is and will be started, if asked for
     :param containerd_started: whether its unit is enabled and active, or about to be
     :param kubelet_active: whether the kubelet runs
     :param cgroup2: whether the machine has cgroup version 2 only
@@ -176,6 +201,9 @@ class Facts:
     docker_registries: Mapping[str, Any] = field(default_factory=dict)
     containerd: str = ""
     containerd_started: bool = False
+    containerd_config_file: str = ""
+    containerd_dump: str = field(default="", repr=False)
+    dockerd_words: str = field(default="", repr=False)
     kubelet_active: bool = False
     cgroup2: bool = False
     packages: dict[str, str] = field(default_factory=dict)
@@ -218,6 +246,7 @@ def gather(
     trees: Iterable[str] = (),
     images: Iterable[str] = (),
     containers: Iterable[str] = (),
+    effective: Iterable[str] = (),
 ) -> Facts:
     """Ask a machine what it has.
 
@@ -228,6 +257,7 @@ def gather(
     :param trees: directories all of whose files to look at
     :param images: image references to look up
     :param containers: container names to inspect
+    :param effective: programs, ``containerd`` or ``dockerd``, whose settings in effect to ask for
     """
     wants = [f"package:{p}" for p in packages]
     wants += [f"path:{p}" for p in paths]
@@ -236,6 +266,7 @@ def gather(
     wants += [f"tree:{t}" for t in trees]
     wants += [f"image:{i}" for i in images]
     wants += [f"container:{c}" for c in containers]
+    wants += [f"effective:{e}" for e in effective]
     # The contents of files are among it, logins too.
     command = Command.script("read the machine's state", _SCRIPT, *wants, confidential=True)
     start = time.time()
@@ -343,6 +374,15 @@ def _note_containerd(facts: Facts, rest: str) -> None:
     facts.containerd = found.group() if found else ""
 
 
+def _note_containerd_config(facts: Facts, rest: str) -> None:
+    facts.containerd_config_file, dump = rest.split("\t")
+    facts.containerd_dump = _text(dump)
+
+
+def _note_dockerd(facts: Facts, rest: str) -> None:
+    facts.dockerd_words = _text(rest)
+
+
 def _note_kubelet(facts: Facts, rest: str) -> None:
     facts.kubelet_active = rest == "active"
 
@@ -398,6 +438,8 @@ _NOTES: Mapping[str, Callable[[Facts, str], None]] = {
     "cloud-init": _note_cloud_init,
     "docker": _note_docker,
     "containerd": _note_containerd,
+    "containerd-config": _note_containerd_config,
+    "dockerd": _note_dockerd,
     "kubelet": _note_kubelet,
     "cgroup": _note_cgroup,
     "package": _note_package,
@@ -425,6 +467,11 @@ def registry_config(text: str) -> Mapping[str, Any]:
 
 def _is_started(active: str, enabled: str) -> bool:
     return enabled == "enabled" and active in ("active", "activating")
+
+
+def _text(encoded: str) -> str:
+    """Return the text that a program wrote, of whatever bytes it is."""
+    return base64.b64decode(encoded, validate=True).decode("utf-8", "replace")
 
 
 def _bounded(text: str) -> str:

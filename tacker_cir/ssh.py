@@ -292,6 +292,11 @@ class Connection:
         """The last of the commands that have still to be run, which may be changed."""
         return None
 
+    @property
+    def direct(self) -> Connection:
+        """The connection itself, where this one keeps commands."""
+        return self
+
     def when_done(self, tell: Callable[[], None]) -> None:
         """Call something once all that was to be run so far has run."""
         tell()

@@ -66,6 +66,12 @@ _RELOAD = f'systemctl reload "$1" && {_FORGET}'
 # The kernel takes nearly any name; this one becomes a word of keepalived's file.
 _INTERFACE = re.compile("[A-Za-z0-9._@:-]{1,15}")
 
+#: How each program judges a file that is not its own yet.
+_JUDGES = {
+    "haproxy": ("haproxy", "-c", "-f"),
+    "keepalived": ("keepalived", "--config-test", "--use-file"),
+}
+
 #: ActiveState of a service that runs.
 _RUNS = ("active", "reloading")
 
@@ -123,10 +129,13 @@ def ensure_load_balancer(
         # dpkg starts services.
         state = _read_state(connection)
     files = {
-        "haproxy": ManagedFile(HAPROXY_CONFIG, render_haproxy.config(masters).encode()),
+        "haproxy": ManagedFile(
+            HAPROXY_CONFIG, render_haproxy.config(masters).encode(), check=_JUDGES["haproxy"]
+        ),
         "keepalived": ManagedFile(
             KEEPALIVED_CONFIG,
             render_keepalived.config(vip, interface, own, [a for _, a in masters]).encode(),
+            check=_JUDGES["keepalived"],
         ),
     }
     changed = [
@@ -184,9 +193,8 @@ def _ensure_service(
     pending = RELOAD_PENDING.format(name)
     stale = not file.is_current(facts) or pending in facts.files
     if stale:
-        if name == "haproxy":
-            _check_haproxy(connection, file)
-        ensure_files(connection, facts, [ManagedFile(pending, b""), file])
+        wanted = [ManagedFile(pending, b""), file]
+        ensure_files(connection, facts, wanted, remedy=f"use an image with a newer {name}")
     started = name in state.enabled & state.active
     remedy = f"see 'journalctl -u {name}' of the VM"
     if not started:
@@ -198,15 +206,6 @@ def _ensure_service(
         command = Command.script(f"reload {name}", script, name, pending)
         connection.run(command, timeout=timeout, remedy=remedy)
     return stale or not started
-
-
-def _check_haproxy(connection: Connection, file: ManagedFile) -> None:
-    """Have haproxy judge a file that it does not have yet."""
-    connection.run(
-        Command(("haproxy", "-c", "-f", "/dev/stdin"), "check the new haproxy.cfg"),
-        stdin=file.content or b"",
-        remedy="use an image whose haproxy is 2.0 or newer",
-    )
 
 
 def _read_state(connection: Connection) -> _State:

@@ -171,6 +171,7 @@ def read_facts(connection: Connection) -> Facts:
         ),
         contents=(*host_runtime.CONTENTS, *registry_connection.CONTENTS, credentials.CA),
         trees=registry_connection.TREES,
+        effective=host_runtime.EFFECTIVE,
     )
 
 

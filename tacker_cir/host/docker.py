@@ -27,6 +27,21 @@ DOCKER = Service("docker")
 #: Every path whose state :func:`ensure_docker` must know.
 PATHS = (apt.PROXY, *SOURCE.paths, *DOCKER.paths)
 
+DAEMON_CONFIG = "/etc/docker/daemon.json"
+# The running daemon's own words tell which options stand beside the file. Docker before 23.0 cannot
+# judge one.
+_JUDGE = "; ".join(
+    [
+        "dockerd --help 2>&1 | grep -q -e '--validate ' || exit 0",
+        "pid=$(systemctl show --value --property=MainPID docker.service)",
+        '[ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ] || exit 0',
+        'exec xargs -0 -a "/proc/$pid/cmdline" '
+        """sh -c 'exec "$@" --validate --config-file "$0"' "$1\"""",
+    ]
+)
+#: How Docker judges a daemon.json that is not its own yet.
+JUDGE = ("sh", "-c", _JUDGE, "sh")
+
 # Of what the distributions' docker.io and docker-ce only recommend, the parts that a kernel with
 # AppArmor and a pull over HTTPS cannot do without.
 _COMPANIONS = ("apparmor", "ca-certificates")

@@ -4,27 +4,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from tacker_cir import log as logging
 from tacker_cir.command import Command
-from tacker_cir.exceptions import HostError
+from tacker_cir.exceptions import ConnectionLost, HostError
 from tacker_cir.facts import Facts, unfinished
-from tacker_cir.ssh import Connection, Later
+from tacker_cir.ssh import RETRY, Connection, Later
 
 LOG = logging.getLogger(__name__)
 
 _ANYTHING = "*"
 _NOTHING = "-"
 
-# Its input is one line a file (mode, size, hash, hash of what is replaced, path), an empty line,
-# and the contents. The whole of it is there before this begins (tacker_cir.delivery); what is on
-# the disk is compared once more, and the first file is renamed when all are there. A rename is
-# atomic, so nobody ever reads half a file; nobody but root reads it before its mode is right.
-# What a kill leaves, facts tell of: the next run makes these files anew. The lock is for a run
-# whose connection broke and that is still at work; no other user can take it.
+# Its input is two lines a file (mode, size, hash, hash of what is replaced, path; how a program
+# judges it, or nothing), an empty line, and the contents. The whole of it is there before this
+# begins (tacker_cir.delivery); what is on the disk is compared once more, and the first file is
+# renamed when all are there. A rename is atomic, so nobody ever reads half a file; nobody but root
+# reads it before its mode is right. What a kill leaves, facts tell of: the next run makes these
+# files anew. The lock is for a run whose connection broke and that is still at work; no other user
+# can take it.
 _WRITE = r"""
 set -efu
 umask 077
@@ -47,8 +50,8 @@ each() {
   action=$1
   shift
   while [ $# -gt 0 ]; do
-    "$action" "$1" "$2" "$3" "$4" "$5"
-    shift 5
+    "$action" "$1" "$2" "$3" "$4" "$5" "$6"
+    shift 6
   done
 }
 
@@ -92,7 +95,15 @@ complete() {
   sync -- $staged
 }
 
-check() {
+judge() {
+  [ -n "$6" ] || return 0
+  unfinished "$5"
+  sh -c "$6"' "$1"' sh "$new" >&2 && return
+  echo "$5 is not written, as it would be refused" >&2
+  exit 65
+}
+
+compare() {
   case $4 in
     '*') return ;;
     -) [ -e "$5" ] || return 0 ;;
@@ -112,11 +123,13 @@ exec 3<&0
 while IFS=' ' read -r mode size sum was path <&3 && [ -n "$mode" ]; do
   # What somebody made a link stays one.
   if [ -L "$path" ] && [ "$mode" != - ]; then path=$(readlink -m -- "$path"); fi
-  set -- "$@" "$mode" "$size" "$sum" "$was" "$path"
+  IFS= read -r check <&3
+  set -- "$@" "$mode" "$size" "$sum" "$was" "$path" "$check"
 done
 each stage "$@"
 [ -z "$staged" ] || complete
-each check "$@"
+each judge "$@"
+each compare "$@"
 each place "$@"
 [ -z "$directories" ] || sync -- $directories
 """
@@ -131,16 +144,21 @@ class ManagedFile:
     :param mode: permission bits
     :param made_from: SHA-256 of the content that this one was made from, "-" where there was no
         file: another one is not replaced. "*" where it does not matter
+    :param check: words of a command that gets the path of the new file before that takes the old
+        one's place; it does not where the command fails
     """
 
     path: str
     content: bytes | None
     mode: int = 0o644
     made_from: str = _ANYTHING
+    check: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.path != self.path.strip() or "\n" in self.path:
             raise ValueError(f"not a path to write to: {self.path!r}")
+        if any("\n" in word for word in self.check):
+            raise ValueError(f"not words of one line: {self.check!r}")
 
     def is_current(self, facts: Facts) -> bool:
         """Tell whether the machine has the file as it shall be, and nothing of an earlier write."""
@@ -158,24 +176,31 @@ class ManagedFile:
         )
 
     def header(self) -> bytes:
-        """Return the line that the script reads of it."""
+        """Return the lines that the script reads of it."""
         if self.content is None:
-            return f"- 0 - {self.made_from} {self.path}\n".encode()
+            return f"- 0 - {self.made_from} {self.path}\n\n".encode()
         digest = hashlib.sha256(self.content).hexdigest()
         values = f"{self.mode:o} {len(self.content)} {digest} {self.made_from}"
-        return f"{values} {self.path}\n".encode()
+        return f"{values} {self.path}\n{shlex.join(self.check)}\n".encode()
 
 
-def kept(facts: Facts, path: str, text: str | None, mode: int | None = None) -> ManagedFile:
+def kept(
+    facts: Facts,
+    path: str,
+    text: str | None,
+    mode: int | None = None,
+    check: tuple[str, ...] = (),
+) -> ManagedFile:
     """Return a file of others with a new content, made from the one that the facts have.
 
     :param mode: None for the one that it has
+    :param check: as of :class:`ManagedFile`
     """
     fact = facts.files.get(path)
     if mode is None:
         mode = fact.mode if fact else 0o644
     content = None if text is None else text.encode()
-    return ManagedFile(path, content, mode, fact.sha256 if fact else _NOTHING)
+    return ManagedFile(path, content, mode, fact.sha256 if fact else _NOTHING, check)
 
 
 def unusable(node: str, path: str, error: ValueError) -> HostError:
@@ -189,20 +214,26 @@ def unusable(node: str, path: str, error: ValueError) -> HostError:
 
 
 def ensure_files(
-    connection: Connection, facts: Facts, files: Iterable[ManagedFile]
+    connection: Connection,
+    facts: Facts,
+    files: Iterable[ManagedFile],
+    remedy: str = RETRY,
 ) -> frozenset[str]:
     """Write or remove what differs, in the given order, and bring the facts up to date.
 
-    All of it goes in one command, and no file is touched before all are on the machine.
+    All of it goes in one command, and no file is touched before all are on the machine and the
+    programs that read them have judged them.
 
+    :param remedy: what the user reads if it fails
     :return: the paths that changed
-    :raises HostError: a file cannot be written, or somebody else changed what is to be completed
+    :raises HostError: a file cannot be written, its program would refuse it, or somebody else
+        changed what is to be completed
     """
     due = [file for file in files if not file.is_current(facts)]
     if not due:
         return frozenset()
-    if not _joined(connection.last_kept, due):
-        connection.later(**_writing(connection.node, list(due)))
+    if remedy != RETRY or not _joined(connection.last_kept, due):
+        connection.later(**_writing(connection.node, list(due)), remedy=remedy)
     for file in due:
         facts.note_file(file.path, file.content, file.mode)
     return frozenset(file.path for file in due)
@@ -234,6 +265,37 @@ def _command(due: Sequence[ManagedFile]) -> tuple[Command, bytes]:
     content = b"".join(file.content or b"" for file in due)
     stdin = b"".join(file.header() for file in due) + b"\n" + content
     return Command.script(_step(due), _WRITE), stdin
+
+
+@contextmanager
+def taken_back(
+    connection: Connection, facts: Facts, path: str, reread: Callable[[Connection], object]
+) -> Iterator[None]:
+    """Put a file back as it was where what reads it does not bear the new one.
+
+    :param path: of a file whose content the facts have
+    :param reread: makes its program read the file again
+    """
+    before, mode = (
+        facts.contents.get(path),
+        facts.files[path].mode if path in facts.files else 0o644,
+    )
+    try:
+        yield
+    except ConnectionLost:
+        raise
+    except HostError as error:
+        if facts.contents.get(path) == before:
+            raise
+        try:
+            made_from = facts.files[path].sha256 if path in facts.files else _NOTHING
+            ensure_files(connection.direct, facts, [ManagedFile(path, before, mode, made_from)])
+            reread(connection.direct)
+        except HostError as second:
+            LOG.warning("%s: %s stays changed: %s", connection.node, path, second)
+            raise error from None
+        cause = f"{error.cause.rstrip('.')} ({path} is as it was before)"
+        raise HostError(error.node, error.step, cause, error.remedy) from None
 
 
 def _step(due: Sequence[ManagedFile]) -> str:

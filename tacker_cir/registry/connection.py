@@ -11,7 +11,7 @@ from tacker_cir.command import Command
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts, registry_config
 from tacker_cir.host import docker
-from tacker_cir.host.files import ManagedFile, ensure_files
+from tacker_cir.host.files import ManagedFile, ensure_files, taken_back
 from tacker_cir.host.runtime import DOCKER_DAEMON
 from tacker_cir.host.service import Service
 from tacker_cir.params.registry_connection import RegistryConnection
@@ -64,10 +64,11 @@ def ensure_access(
     """
     wanted = node_files.plan(connection.node, facts, registries, runtime, tuple(node_lines))
     _warn(connection.node, registries)
-    changes = _write(connection, facts, wanted)
-    if runtime == "docker":
-        daemon_changed = DOCKER_DAEMON in changes
-        changes += _reload_docker(connection, facts, wanted, daemon_changed, service_timeout)
+    with taken_back(connection, facts, DOCKER_DAEMON, docker.reload):
+        changes = _write(connection, facts, wanted)
+        if runtime == "docker":
+            daemon_changed = DOCKER_DAEMON in changes
+            changes += _reload_docker(connection, facts, wanted, daemon_changed, service_timeout)
     changes += _restart_kubelet(connection, facts)
     # Last: what is gone is forgotten once it is gone everywhere.
     ensure_files(connection, facts, [_state(wanted.after)])

@@ -8,18 +8,21 @@ whatever changed meanwhile, and nothing of others is taken away.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from tacker_cir import log as logging
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts
+from tacker_cir.host import docker
 from tacker_cir.host.files import ManagedFile, kept, unusable
 from tacker_cir.host.runtime import CONTAINERD_CERTS_D, DOCKER_DAEMON
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry import certs_d
 from tacker_cir.render import docker_auth, docker_daemon, hosts
-from tacker_cir.render.docker_daemon import Registries
+from tacker_cir.render.docker_daemon import CommandLine, Registries
 
 DOCKER_CERTS_D = "/etc/docker/certs.d"
 #: Logins of root's docker command, and those of the kubelet for every pod.
@@ -35,6 +38,13 @@ STATE = "/var/lib/tacker-cir/registries.json"
 #: What :func:`plan` must know.
 CONTENTS = (DOCKER_DAEMON, DOCKER_LOGINS, KUBELET_LOGINS, HOSTS, HOSTS_TEMPLATE, STATE)
 TREES = (DOCKER_CERTS_D, CONTAINERD_CERTS_D)
+
+LOG = logging.getLogger(__name__)
+
+# What a record that was cut off still tells of whole files.
+_COMPLETE_PATH = re.compile(
+    rf'"((?:{re.escape(DOCKER_CERTS_D)}|{re.escape(CONTAINERD_CERTS_D)})/[^"\n]+)"'
+)
 
 T = TypeVar("T")
 
@@ -104,19 +114,21 @@ class Plan:
 
     :param before: what is ours now
     :param files: in the order to write them; those to be removed last
+    :param options: registries that are options of Docker's command line
     """
 
     before: Owned
     after: Owned
     files: tuple[ManagedFile, ...]
+    options: Registries = field(default_factory=Registries)
 
     @property
     def gone(self) -> Registries:
-        """Entries of Docker's daemon.json that are ours no longer."""
-        before, after = self.before.daemon, self.after.daemon
+        """Registries that Docker shall know no longer."""
+        before, after, options = self.before.daemon, self.after.daemon, self.options
         return Registries(
-            tuple(e for e in before.insecure if e not in after.insecure),
-            tuple(e for e in before.mirrors if e not in after.mirrors),
+            tuple(e for e in before.insecure if e not in (*after.insecure, *options.insecure)),
+            tuple(e for e in before.mirrors if e not in (*after.mirrors, *options.mirrors)),
         )
 
 
@@ -134,15 +146,21 @@ def plan(
     :raises HostError: a file of others cannot be completed
     """
     on_docker = runtime == "docker"
-    before = _read(node, facts, STATE, Owned.parse)
+    before = _owned(node, facts)
     if on_docker:
         own_files = certs_d.docker_files(DOCKER_CERTS_D, registries)
     else:
         own_files = certs_d.containerd_files(CONTAINERD_CERTS_D, registries)
     logins = _logins(registries)
     entries = _daemon_entries(registries) if on_docker else Registries()
+    command_line = CommandLine.parse(facts.dockerd_words)
+    _check_command_line(node, command_line, entries)
+    in_file = command_line.for_file(entries)
     daemon, our_entries = _read(
-        node, facts, DOCKER_DAEMON, lambda text: docker_daemon.merge(text, before.daemon, entries)
+        node,
+        facts,
+        DOCKER_DAEMON,
+        lambda text: docker_daemon.merge(text, before.daemon, in_file, command_line),
     )
     docker_logins, our_docker_logins = _read(
         node,
@@ -162,13 +180,13 @@ def plan(
     files = (
         *own_files,
         *hosts_files(node, facts, registries, node_lines),
-        kept(facts, DOCKER_DAEMON, daemon),
+        kept(facts, DOCKER_DAEMON, daemon, check=docker.JUDGE),
         # Logins are secrets, whatever mode an earlier file had.
         _secret(DOCKER_LOGINS, docker_logins, facts),
         _secret(KUBELET_LOGINS, kubelet_logins, facts),
         *(ManagedFile(path, None) for path in before.files if path not in after.files),
     )
-    return Plan(before, after, files)
+    return Plan(before, after, files, command_line.registries)
 
 
 def hosts_files(
@@ -198,6 +216,48 @@ def _read(node: str, facts: Facts, path: str, understand: Callable[[str | None],
         return understand(facts.text(path))
     except ValueError as error:
         raise unusable(node, path, error) from None
+
+
+def _check_command_line(node: str, command_line: CommandLine, entries: Registries) -> None:
+    """Refuse what could only be in a file beside which Docker would not start any more."""
+    left_over = command_line.left_over(entries)
+    if left_over:
+        options = " ".join(dict.fromkeys(option for option, _ in left_over))
+        needed = " ".join(f"{option}={value}" for option, value in left_over)
+        raise HostError(
+            node,
+            f"complete {DOCKER_DAEMON}",
+            f"dockerd is started with {options}, and does not start where the file has the same",
+            f"add {needed} to its command line, or move what is there into the file",
+        )
+
+
+def _owned(node: str, facts: Facts) -> Owned:
+    """Return what is ours. A record that was cut off when it was written is made anew."""
+    text = _read(node, facts, STATE, lambda text: text)
+    try:
+        return Owned.parse(text)
+    except ValueError as error:
+        if not _is_cut_off(text or ""):
+            raise unusable(node, STATE, error) from None
+    LOG.warning(
+        "%s: %s was cut off when it was written and is made anew. Settings and logins of "
+        "registries that were wanted before and are not any more may stay in the machine's files",
+        node,
+        STATE,
+    )
+    return Owned(tuple(_COMPLETE_PATH.findall(text or "")))
+
+
+def _is_cut_off(text: str) -> bool:
+    """Tell whether a text is the beginning of a JSON object, or room that was never filled."""
+    left = text.strip("\0 \n")
+    if left:
+        try:
+            json.loads(left)
+        except ValueError:
+            return left.startswith("{")
+    return not left
 
 
 def _logins(registries: Sequence[RegistryConnection]) -> dict[str, str]:

@@ -9,6 +9,7 @@ runtime. containerd 2.x reads version 2 as well, so a file keeps the version tha
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -23,10 +24,11 @@ else:
 #: Where the network plugins of Kubernetes are, and where pod networks install theirs.
 CNI_PLUGINS = "/opt/cni/bin"
 
-_CRI = "io.containerd.grpc.v1.cri"
-_IMAGES = "io.containerd.cri.v1.images"
-_RUNTIME = "io.containerd.cri.v1.runtime"
-_RUNC = "io.containerd.runc.v2"
+# Names of plugins and of runc's shim.
+CRI = "io.containerd.grpc.v1.cri"
+IMAGES = "io.containerd.cri.v1.images"
+RUNTIME = "io.containerd.cri.v1.runtime"
+RUNC = "io.containerd.runc.v2"
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ def merge(
     certs_d: str,
     sandbox_image: str | None,
     systemd_cgroup: bool,
+    default_runtime: tuple[str, str] = ("runc", RUNC),
+    plugin_directories: Sequence[str] = (CNI_PLUGINS,),
 ) -> Merged:
     """Set what a node of Kubernetes needs and keep everything else.
 
@@ -58,12 +62,14 @@ def merge(
     :param certs_d: directory of the registries' hosts.toml
     :param sandbox_image: image of a pod's first container; None for what is there or the default
     :param systemd_cgroup: whether systemd shall make the containers' cgroups
+    :param default_runtime: name and type of the one in effect, where the file names none
+    :param plugin_directories: where network plugins are looked for if the file does not say it
     :raises ValueError: the file cannot be completed; with what it has and what to do
     """
     document = _parse(text, major)
     before = deepcopy(document)
     disabled = document.get("disabled_plugins", [])
-    enabled = [plugin for plugin in disabled if plugin not in ("cri", _CRI, _IMAGES, _RUNTIME)]
+    enabled = [plugin for plugin in disabled if plugin not in ("cri", CRI, IMAGES, RUNTIME)]
     if enabled != disabled:
         document["disabled_plugins"] = enabled
     images, runtime = _sections(document)
@@ -74,11 +80,8 @@ def merge(
             _table(images, "pinned_images")["sandbox"] = sandbox_image
     _set_registry(_table(images, "registry"), certs_d)
     if systemd_cgroup:
-        runc = _table(runtime, "containerd", "runtimes", "runc")
-        # A table of its own takes the place of containerd's default one.
-        runc.setdefault("runtime_type", _RUNC)
-        _table(runc, "options")["SystemdCgroup"] = True
-    left = _set_plugin_directory(runtime)
+        _set_systemd_cgroup(_table(runtime, "containerd"), default_runtime)
+    left = _set_plugin_directory(runtime, plugin_directories)
     if document == before and text is not None:
         return Merged(text)
     return Merged(tomli_w.dumps(document), left)
@@ -90,7 +93,7 @@ def has_systemd_cgroup(text: str | None) -> bool:
     :raises ValueError: the file is not what containerd reads
     """
     document = _read(text)
-    for plugin in (_CRI, _RUNTIME):
+    for plugin in (CRI, RUNTIME):
         value = document.get("plugins", {}).get(plugin, {})
         for key in ("containerd", "runtimes", "runc", "options", "SystemdCgroup"):
             value = value.get(key, {}) if isinstance(value, dict) else {}
@@ -119,9 +122,9 @@ def _parse(text: str | None, major: int) -> dict[str, Any]:
 def _sections(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the sections for images and for the runtime; in version 2 both are one."""
     if document["version"] == 2:
-        section = _table(document, "plugins", _CRI)
+        section = _table(document, "plugins", CRI)
         return section, section
-    return _table(document, "plugins", _IMAGES), _table(document, "plugins", _RUNTIME)
+    return _table(document, "plugins", IMAGES), _table(document, "plugins", RUNTIME)
 
 
 def _set_registry(registry: dict[str, Any], certs_d: str) -> None:
@@ -140,9 +143,27 @@ def _set_registry(registry: dict[str, Any], certs_d: str) -> None:
         registry["config_path"] = ":".join([certs_d, *(p for p in paths if p != certs_d)])
 
 
-def _set_plugin_directory(runtime: dict[str, Any]) -> tuple[str, ...]:
+def _set_systemd_cgroup(containerd: dict[str, Any], default_runtime: tuple[str, str]) -> None:
+    """Set it for runc, for the default runtime, and for whatever else is of runc's type: the
+    kubelet makes the cgroups of all pods in one way."""
+    runtimes = _table(containerd, "runtimes")
+    name, kind = default_runtime
+    name = containerd.get("default_runtime_name", name)
+    if name in runtimes:
+        kind = runtimes[name].get("runtime_type", kind)
+    alike = [n for n, runtime in runtimes.items() if runtime.get("runtime_type") == RUNC]
+    for each in dict.fromkeys(["runc", *alike, *([name] if kind == RUNC else [])]):
+        # A table of its own takes the place of containerd's default one.
+        runtimes.setdefault(each, {}).setdefault("runtime_type", RUNC)
+        _table(runtimes[each], "options")["SystemdCgroup"] = True
+
+
+def _set_plugin_directory(runtime: dict[str, Any], in_effect: Sequence[str]) -> tuple[str, ...]:
     """Make containerd look where pod networks install; return the directories left out."""
     cni = runtime.get("cni", {})
+    if "bin_dirs" not in cni and "bin_dir" not in cni and CNI_PLUGINS not in in_effect:
+        _table(runtime, "cni")["bin_dir"] = CNI_PLUGINS
+        return tuple(filter(None, in_effect))
     if "bin_dirs" in cni:
         if CNI_PLUGINS not in cni["bin_dirs"]:
             cni["bin_dirs"] = [*cni["bin_dirs"], CNI_PLUGINS]

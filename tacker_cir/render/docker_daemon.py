@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,16 @@ from tacker_cir.documents import load_json
 _INSECURE = "insecure-registries"
 _MIRRORS = "registry-mirrors"
 _LIVE_RESTORE = "live-restore"
+_PROXIES = "proxies"
+
+# dockerd refuses to start where a key of the file is an option of its command line as well.
+_OPTIONS = {
+    "insecure-registry": _INSECURE,
+    "registry-mirror": _MIRRORS,
+    "live-restore": _LIVE_RESTORE,
+    "config-file": "config-file",
+}
+_OPTION = re.compile(rf"""(?<![\w-])--({"|".join(_OPTIONS)})(?![\w-])(?:[=\s]+["']?([^\s"';]+))?""")
 
 
 @dataclass(frozen=True)
@@ -26,8 +38,56 @@ class Registries:
     mirrors: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class CommandLine:
+    """What dockerd is told by options: what stands there cannot be in the file.
+
+    :param keys: of daemon.json
+    :param registries: those that the options name
+    :param file: that it reads in place of daemon.json; "" for that
+    """
+
+    keys: frozenset[str] = frozenset()
+    registries: Registries = Registries()
+    file: str = ""
+
+    @classmethod
+    def parse(cls, words: str) -> CommandLine:
+        """Return the options in the text of a unit, of what it reads, or of a command line."""
+        found: dict[str, list[str]] = {}
+        for option, value in _OPTION.findall(words):
+            found.setdefault(_OPTIONS[option], []).append(value)
+        files = found.pop("config-file", [""])
+        registries = Registries(*(tuple(found.get(key, ())) for key in (_INSECURE, _MIRRORS)))
+        return cls(frozenset(found), registries, files[-1])
+
+    def left_over(self, wanted: Registries) -> list[tuple[str, str]]:
+        """Return (option, value) of what is wanted, cannot be in the file, and is no option yet."""
+        found = [
+            ("--insecure-registry", entry)
+            for entry in wanted.insecure
+            if _INSECURE in self.keys and entry not in self.registries.insecure
+        ]
+        mirrors = {url.rstrip("/") for url in self.registries.mirrors}
+        return found + [
+            ("--registry-mirror", url)
+            for url in wanted.mirrors
+            if _MIRRORS in self.keys and url.rstrip("/") not in mirrors
+        ]
+
+    def for_file(self, wanted: Registries) -> Registries:
+        """Return what of the wanted entries may be in the file."""
+        return Registries(
+            () if _INSECURE in self.keys else wanted.insecure,
+            () if _MIRRORS in self.keys else wanted.mirrors,
+        )
+
+
 def merge(
-    text: str | None, previous: Registries, wanted: Registries
+    text: str | None,
+    previous: Registries,
+    wanted: Registries,
+    command_line: CommandLine | None = None,
 ) -> tuple[str | None, Registries]:
     """Add the wanted entries and take away those that we had added and that are wanted no longer.
 
@@ -36,6 +96,7 @@ def merge(
     :param text: the file as it is, None where there is none
     :param previous: the entries of the file that are ours
     :param wanted: the entries that shall be there
+    :param command_line: whose keys are taken out of the file where nothing but ours is in them
     :return: the file as it shall be (None: still no file), and the entries of it that are ours,
         which are ``previous`` the next time. An entry that somebody else put there does not become
         ours
@@ -45,6 +106,9 @@ def merge(
     insecure = _merge_list(document, _INSECURE, previous.insecure, wanted.insecure)
     mirrors = _merge_list(document, _MIRRORS, previous.mirrors, wanted.mirrors)
     ours = Registries(insecure, mirrors)
+    for key in command_line.keys if command_line else ():
+        if document.get(key) == []:
+            del document[key]
     if document == _parse(text):
         return text, ours
     return _dump(document), ours
@@ -60,16 +124,25 @@ def registries(text: str | None) -> Registries:
     return Registries(tuple(document.get(_INSECURE, ())), tuple(document.get(_MIRRORS, ())))
 
 
-def with_live_restore(text: str | None) -> str:
-    """Return the file with ``live-restore`` on, unless it says something about that already.
+def has_proxies(text: str | None) -> bool:
+    """Tell whether the file names proxies, which go before those of the daemon's environment.
+
+    :raises ValueError: the file is not what Docker reads
+    """
+    return bool(_parse(text).get(_PROXIES))
+
+
+def with_live_restore(text: str | None, keys: Collection[str] = ()) -> str | None:
+    """Return the file with ``live-restore`` on, unless something is said about that already.
 
     Then containers outlive a restart of the daemon, which a changed proxy needs.
 
     :param text: the file as it is, None where there is none
+    :param keys: of the file that the daemon's command line sets
     :raises ValueError: the file is not what Docker reads
     """
     document = _parse(text)
-    if text is not None and _LIVE_RESTORE in document:
+    if _LIVE_RESTORE in keys or _LIVE_RESTORE in document:
         return text
     return _dump({**document, _LIVE_RESTORE: True})
 

@@ -66,31 +66,42 @@ def find() -> Program:
     """
     if INSTALLED.exists():
         return Program(INSTALLED)
-    cache = cache_directory()
-    tree = cache / "sshd"
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "sshd.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (tree / "usr/sbin/sshd").exists():
-            try:
-                _unpack(cache, tree)
-            except (OSError, subprocess.CalledProcessError) as error:
-                said = getattr(error, "stderr", "") or str(error)
-                raise NoServer(
-                    f"the functional tests need an OpenSSH server: {INSTALLED} is not there, and "
-                    f"'apt-get download openssh-server' failed: {said.strip()}. Install "
-                    "openssh-server, or give the machine working apt sources"
-                ) from None
+    tree = unpacked("openssh-server", "usr/sbin/sshd", "sshd")
     return Program(tree / "usr/sbin/sshd", tree)
 
 
-def _unpack(cache: Path, tree: Path) -> None:
-    """Download openssh-server and what it needs beyond the installed packages; unpack it all."""
-    part = cache / "sshd.part"
+def unpacked(package: str, program: str, name: str) -> Path:
+    """Return the directory in which Debian's package is, with all that it needs.
+
+    :param program: path of what it is wanted for
+    :param name: of the directory
+    :raises NoServer: saying what was tried
+    """
+    cache = cache_directory()
+    tree = cache / name
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (tree / program).exists():
+            try:
+                _unpack(package, cache, tree)
+            except (OSError, subprocess.CalledProcessError) as error:
+                said = getattr(error, "stderr", "") or str(error)
+                raise NoServer(
+                    f"the functional tests need {program}: it is not there, and 'apt-get download "
+                    f"{package}' failed: {said.strip()}. Install {package}, or give the machine "
+                    "working apt sources"
+                ) from None
+    return tree
+
+
+def _unpack(package: str, cache: Path, tree: Path) -> None:
+    """Download a package and what it needs beyond the installed packages; unpack it all."""
+    part = cache / f"{tree.name}.part"
     shutil.rmtree(part, ignore_errors=True)
     (part / "tree").mkdir(parents=True)
     try:
-        _download(part, [])
+        _download(package, part, [])
     except subprocess.CalledProcessError:
         # Package lists of our own: the machine's may be missing or old, and are root's to renew.
         lists = cache / "apt"
@@ -102,16 +113,16 @@ def _unpack(cache: Path, tree: Path) -> None:
             "--option=APT::Sandbox::User=",
         ]
         _apt_get(part, [*options, "update"])
-        _download(part, options)
-    for package in part.glob("*.deb"):
-        subprocess.run(["dpkg-deb", "-x", package, part / "tree"], check=True)
+        _download(package, part, options)
+    for file in part.glob("*.deb"):
+        subprocess.run(["dpkg-deb", "-x", file, part / "tree"], check=True)
     shutil.rmtree(tree, ignore_errors=True)
     (part / "tree").rename(tree)
     shutil.rmtree(part)
 
 
-def _download(directory: Path, options: list[str]) -> None:
-    wanted = ["--simulate", "--no-install-recommends", "install", "openssh-server"]
+def _download(package: str, directory: Path, options: list[str]) -> None:
+    wanted = ["--simulate", "--no-install-recommends", "install", package]
     planned = _apt_get(directory, [*options, *wanted])
     names = re.findall(r"^Inst (\S+)", planned, re.MULTILINE)
     _apt_get(directory, [*options, "download", *names])

@@ -284,3 +284,23 @@ def test_a_link_stays_one(sshd, dial, tmp_path):
     ensure_files(connection, facts, [file])
     assert link.is_symlink() and target.read_text() == "ours\n"
     assert file.is_current(gather(connection, files=[str(link)]))
+
+
+@root_only
+def test_a_file_that_its_program_would_refuse_is_not_written(sshd, dial, tmp_path):
+    path, other = tmp_path / "haproxy.cfg", tmp_path / "other"
+    path.write_bytes(OLD)
+    check = ("sh", "-c", 'grep "it\'s good" "$1" || { echo "line 1: bad"; exit 1; }', "sh")
+    connection, facts = dial(sshd), Facts()
+    files = [
+        ManagedFile(str(other), b"x"),
+        ManagedFile(str(path), b"it's bad\n", check=check),
+    ]
+    with pytest.raises(exc.CommandFailed) as caught:
+        ensure_files(connection, facts, files, remedy="mend it")
+    assert "line 1: bad" in str(caught.value) and "To do: mend it" in str(caught.value)
+    assert f"{path} is not written, as it would be refused" in str(caught.value)
+    assert path.read_bytes() == OLD and not other.exists() and leftovers(sshd, tmp_path) == []
+    files[1] = ManagedFile(str(path), b"it's good\n", check=check)
+    assert ensure_files(connection, facts, files) == {str(path), str(other)}
+    assert path.read_bytes() == b"it's good\n"

@@ -16,6 +16,7 @@ from tacker_cir.params.registry_connection import HostsEntry, RegistryConnection
 from tacker_cir.registry import node_files as access
 from tacker_cir.registry.connection import is_loaded
 from tacker_cir.registry.node_files import Owned, plan
+from tacker_cir.render import docker_daemon
 from tacker_cir.render.containerd_config import tomllib
 from tacker_cir.render.docker_daemon import Registries
 
@@ -251,12 +252,101 @@ def test_owned_as_text():
     assert owned | Owned(("/x", "/a")) == replace(owned, files=("/a", "/x"))
 
 
-@pytest.mark.parametrize("path", [access.STATE, DOCKER_DAEMON, access.KUBELET_LOGINS])
-@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff"])
+NOT_OURS = [(path, b"{") for path in (DOCKER_DAEMON, access.KUBELET_LOGINS)]
+ANY = [access.STATE, DOCKER_DAEMON, access.KUBELET_LOGINS]
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [*NOT_OURS, *((path, content) for path in ANY for content in (b"[]", b"\xff"))],
+)
 def test_files_that_cannot_be_completed_are_named(path, content):
     with pytest.raises(HostError) as caught:
         apply(node(**{path: content}), ALL, "docker")
     assert path in str(caught.value) and NODE in str(caught.value)
+
+
+def test_a_record_of_ours_that_was_cut_off_is_made_anew(caplog):
+    """Whatever length a cut, or a power cut, left of it."""
+    facts = node()
+    apply(facts, ALL, "docker")
+    whole, files = facts.contents[access.STATE], dict(facts.contents)
+    for length in range(len(whole) - 2):
+        facts.note_file(access.STATE, whole[:length], 0o600)
+        assert apply(facts, ALL, "docker") == {access.STATE: 0o600}
+        assert json.loads(facts.text(access.STATE))["files"] == json.loads(whole)["files"]
+    assert "was cut off when it was written and is made anew" in caplog.text
+    facts.note_file(access.STATE, bytes(len(whole)), 0o600)
+    assert apply(facts, ALL, "docker") == {access.STATE: 0o600}
+    assert {**facts.contents, access.STATE: b""} == {**files, access.STATE: b""}
+
+
+def test_what_a_record_that_was_cut_off_still_tells_is_removed():
+    facts = node()
+    apply(facts, [MUTUAL, PRIVATE_CA])
+    whole = facts.text(access.STATE)
+    facts.note_file(access.STATE, whole[: whole.index("]") - 20].encode(), 0o600)
+    apply(facts, [PRIVATE_CA])
+    left = [path for path in facts.contents if path.startswith("/etc/containerd/certs.d")]
+    assert all("mutual.example.com" not in path for path in left) and left
+
+
+DOCKERD = "ExecStart={ path=/usr/sbin/dockerd ; argv[]=/usr/sbin/dockerd -H fd:// $OPTS ; x }\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "keys", "insecure"),
+    [
+        (DOCKERD, set(), ()),
+        ("/usr/sbin/dockerd\n--insecure-registry\na:1\n", {"insecure-registries"}, ("a:1",)),
+        ("dockerd --insecure-registry=a:1 --insecure-registry b", {"insecure-registries"},
+         ("a:1", "b")),
+        ("OPTS=\"--registry-mirror='https://m/'\"", {"registry-mirrors"}, ()),
+        ("dockerd --live-restore", {"live-restore"}, ()),
+        ("dockerd --live-restore=false --log-driver x", {"live-restore"}, ()),
+        ("dockerd --no-insecure-registry x --insecure-registryx y", set(), ()),
+    ],
+)  # fmt: skip
+def test_options_of_dockers_command_line(words, keys, insecure):
+    found = docker_daemon.CommandLine.parse(words)
+    assert found.keys == keys and found.registries.insecure == insecure
+
+
+def test_what_docker_would_not_start_with_is_not_written():
+    facts = node()
+    facts.dockerd_words = "dockerd --insecure-registry 10.0.0.99"
+    with pytest.raises(HostError) as caught:
+        apply(facts, ALL, "docker")
+    assert "dockerd is started with --insecure-registry, and does not start" in str(caught.value)
+    assert "add --insecure-registry=10.0.0.2:5000 --insecure-registry=10.0.0.20:5000" in str(
+        caught.value
+    )
+    assert DOCKER_DAEMON not in facts.contents
+    # On containerd it does not matter.
+    apply(facts, ALL)
+
+
+def test_what_docker_knows_by_its_command_line_needs_no_file():
+    facts = node()
+    facts.dockerd_words = "dockerd --insecure-registry 10.0.0.2:5000"
+    apply(facts, [PLAIN], "docker")
+    assert DOCKER_DAEMON not in facts.contents
+    # An earlier operation had put it into the file.
+    facts.dockerd_words = ""
+    apply(facts, [PLAIN, MIRROR], "docker")
+    options = ("10.0.0.2:5000", "10.0.0.4:5000")
+    facts.dockerd_words = " ".join(["dockerd", *(f"--insecure-registry {o}" for o in options)])
+    wanted = plan(NODE, facts, [PLAIN, MIRROR], "docker")
+    assert wanted.gone == Registries()
+    apply(facts, [PLAIN, MIRROR], "docker")
+    assert json.loads(facts.text(DOCKER_DAEMON)) == {"registry-mirrors": [MIRROR.url]}
+
+
+def test_live_restore_of_the_command_line():
+    keys = docker_daemon.CommandLine.parse("dockerd --live-restore").keys
+    assert docker_daemon.with_live_restore(None, keys) is None
+    assert docker_daemon.with_live_restore("{}", keys) == "{}"
+    assert json.loads(docker_daemon.with_live_restore("{}")) == {"live-restore": True}
 
 
 # `docker info` of Docker 20.10, shortened.

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""containerd of a Kubernetes node: its settings in effect, whatever its files say, and its CRI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from tacker_cir import log as logging
+from tacker_cir.command import Command
+from tacker_cir.exceptions import HostError
+from tacker_cir.facts import Facts
+from tacker_cir.host.files import ManagedFile, ensure_files, kept, taken_back, unusable
+from tacker_cir.host.service import Service
+from tacker_cir.render import containerd_config, containerd_dump
+from tacker_cir.render.containerd_config import CNI_PLUGINS, RUNC
+from tacker_cir.render.containerd_dump import Effective
+from tacker_cir.ssh import Connection
+from tacker_cir.steps import timed
+from tacker_cir.texts import shown
+from tacker_cir.waiting import Deadline, poll
+
+LOG = logging.getLogger(__name__)
+
+CONTAINERD = Service("containerd")
+CONTAINERD_CONFIG = "/etc/containerd/config.toml"
+CONTAINERD_CERTS_D = "/etc/containerd/certs.d"
+
+# Plugins that the distribution put elsewhere; those of the same name that are there stay.
+_LINK_PLUGINS = r"""
+set -eu
+from=$1 to=$2
+[ -d "$from" ] || exit 0
+mkdir -p -- "$to"
+for plugin in "$from"/*; do
+  name=$(basename -- "$plugin")
+  [ -e "$to/$name" ] || ln -sfn -- "$plugin" "$to/$name"
+done
+"""
+
+_CRI_STATUS = "ctr plugins ls | awk '$2 == \"cri\" || $1 ~ /\\.cri\\./ { print $2, $NF }'"
+_CRI_DETAILS = "ctr plugins ls -d id==cri | sed -n 's/^ *Message: *//p'"
+# Its plugins, an empty line, and what it makes of its files.
+_STATE = f'{_CRI_STATUS}; echo; containerd --config "$1" config dump'
+
+# What containerd would make of a file that is not its own yet. Beside it, as it may import files by
+# relative paths.
+_TRY = r"""
+set -eu
+umask 077
+new=${1%/*}/.${1##*/}.tacker-cir-new
+trap 'rm -f -- "$new"' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 141' PIPE
+trap 'exit 143' TERM
+mkdir -p -- "${1%/*}"
+cat >"$new"
+containerd --config "$new" config dump
+"""
+_WITH_CRI = r"""
+cd "$1" || exit 0
+shift
+IFS=
+for pattern; do
+  for file in $pattern; do
+    [ -f "$file" ] && grep -lE 'io\.containerd\.(grpc\.v1\.cri|cri\.v1)|disabled_plugins' "$file"
+  done
+done
+exit 0
+"""
+
+_STEP = f"complete {CONTAINERD_CONFIG}"
+
+
+class _NotServing(Exception):
+    pass
+
+
+def ensure_containerd(
+    connection: Connection,
+    facts: Facts,
+    *,
+    sandbox_image: str | None,
+    systemd_cgroup: bool,
+    proxy_files: Iterable[ManagedFile],
+    timeout: float,
+) -> bool:
+    """Make containerd serve the kubelet; return whether anything changed.
+
+    :param facts: with content and state of :data:`CONTAINERD_CONFIG`, the state of the service's
+        files, and containerd's settings in effect; brought up to date
+    :param systemd_cgroup: whether systemd shall make the containers' cgroups
+    :param proxy_files: files of the service's proxy
+    :param timeout: seconds for the daemon to answer
+    :raises HostError: a step failed, or the settings have no effect; the file is as it was then
+    """
+    shortfalls = partial(
+        Effective.shortfalls,
+        certs_d=CONTAINERD_CERTS_D,
+        sandbox_image=sandbox_image,
+        systemd_cgroup=systemd_cgroup,
+    )
+    effective = containerd_dump.parse(facts.containerd_dump)
+    merged = _merged(connection.node, facts, effective, sandbox_image, systemd_cgroup)
+    files = (kept(facts, CONTAINERD_CONFIG, merged.text), *proxy_files)
+    if not files[0].is_current(facts):
+        effective = _try(connection, facts, effective, merged.text)
+    if effective and (found := shortfalls(effective)):
+        raise _without_effect(connection, effective, found)
+    restart = CONTAINERD.needs_restart(facts, files)
+    note = [CONTAINERD.restart_note] if restart else []
+    for directory in merged.left_plugins:
+        step = f"link the network plugins of {directory}"
+        connection.later(Command.script(step, _LINK_PLUGINS, directory, CNI_PLUGINS))
+    again = partial(CONTAINERD.restart, facts=facts)
+    with taken_back(connection, facts, CONTAINERD_CONFIG, again):
+        changed = ensure_files(connection, facts, [*note, *files])
+        if restart:
+            CONTAINERD.restart(connection, facts)
+        elif facts.containerd_started:
+            return bool(changed)
+        else:
+            CONTAINERD.enable(connection)
+        facts.containerd_dump = _wait_for_cri(connection, timeout)
+        effective = containerd_dump.parse(facts.containerd_dump)
+        if effective and (found := shortfalls(effective)):
+            raise _without_effect(connection, effective, found)
+    return True
+
+
+def _merged(
+    node: str,
+    facts: Facts,
+    effective: Effective | None,
+    sandbox_image: str | None,
+    systemd_cgroup: bool,
+) -> containerd_config.Merged:
+    if facts.containerd_config_file not in ("", CONTAINERD_CONFIG):
+        raise HostError(
+            node,
+            _STEP,
+            f"the unit of containerd names another file, {shown(facts.containerd_config_file)}",
+            "take --config out of the unit, or of the drop-in that brings it",
+        )
+    default_runtime = ("runc", RUNC)
+    directories: tuple[str, ...] = (CNI_PLUGINS,)
+    if effective:
+        default_runtime = (effective.default_runtime, effective.runtime_type or RUNC)
+        directories = effective.plugin_directories
+    try:
+        return containerd_config.merge(
+            facts.text(CONTAINERD_CONFIG),
+            major=int(facts.containerd.partition(".")[0]),
+            certs_d=CONTAINERD_CERTS_D,
+            sandbox_image=sandbox_image,
+            systemd_cgroup=systemd_cgroup,
+            default_runtime=default_runtime,
+            plugin_directories=directories,
+        )
+    except ValueError as error:
+        raise unusable(node, CONTAINERD_CONFIG, error) from None
+
+
+def _try(
+    connection: Connection, facts: Facts, effective: Effective | None, text: str
+) -> Effective | None:
+    """Return what would be in effect with a new file; None where nothing stands against it."""
+    others = {*effective.imports} - {CONTAINERD_CONFIG} if effective else None
+    if others == set() and "imports" not in (facts.text(CONTAINERD_CONFIG) or ""):
+        return None
+    command = Command.script("try the new settings of containerd", _TRY, CONTAINERD_CONFIG)
+    remedy = f"repair the files that {CONTAINERD_CONFIG} imports"
+    return containerd_dump.parse(connection.run(command, stdin=text.encode(), remedy=remedy).stdout)
+
+
+def _without_effect(connection: Connection, effective: Effective, found: list[str]) -> HostError:
+    """Return the error for settings that another file overrides; it names the file."""
+    step = "find what overrides containerd's settings"
+    directory = CONTAINERD_CONFIG.rpartition("/")[0]
+    patterns = [path for path in effective.imports if not path.endswith(".tacker-cir-new")]
+    told = connection.run(Command.script(step, _WITH_CRI, directory, *patterns)).stdout.splitlines()
+    files = (
+        shown(" and ".join(path for path in told if path != CONTAINERD_CONFIG)) or "another file"
+    )
+    return HostError(
+        connection.node,
+        _STEP,
+        f"{files} has the last word, so that the file has no effect: {shown('; '.join(found))}",
+        f"move the settings of the CRI from there into {CONTAINERD_CONFIG}: containerd before 2.0 "
+        "takes one file's section in place of another's",
+    )
+
+
+def _wait_for_cri(connection: Connection, timeout: float) -> str:
+    """Wait until containerd serves the kubelet; return its settings in effect."""
+    state = Command.script("wait for containerd's CRI", _STATE, CONTAINERD_CONFIG)
+
+    def attempt() -> str:
+        plugins, _, dump = connection.run(state).stdout.partition("\n\n")
+        found = [line.rpartition(" ")[2] for line in plugins.splitlines()]
+        if not found or any(state != "ok" for state in found):
+            raise _NotServing
+        return dump
+
+    try:
+        with timed(connection.node, state.step):
+            dump = poll(attempt, Deadline(timeout), retry_on=(_NotServing,))
+    except _NotServing:
+        details = connection.run(Command.script(state.step, _CRI_DETAILS), ok=None).stdout
+        raise HostError(
+            connection.node,
+            state.step,
+            f"it does not serve: {' '.join(details.split()) or 'the plugin is not loaded'}",
+            f"see {CONTAINERD_CONFIG} and 'journalctl -u containerd' of the VM",
+        ) from None
+    LOG.info("%s: containerd serves the kubelet", connection.node)
+    return dump
