@@ -30,8 +30,10 @@ LOG = logging.getLogger(__name__)
 SCRIPT = "/usr/local/lib/tacker-cir/install_k8s_cluster.sh"
 SOURCE = apt.Source("kubernetes")
 
+#: Files that tell apt where to get packages from.
+SOURCES = (apt.PROXY, *SOURCE.paths)
 #: Every path whose state :func:`desired_files` must know.
-PATHS = (SCRIPT, apt.PROXY, *SOURCE.paths)
+PATHS = (SCRIPT, *SOURCES)
 
 #: Written by the script when kubeadm has done its work on the node, and before it begins.
 MARKER, BEGUN = "/etc/kubernetes/tacker-cir-node", "/etc/kubernetes/tacker-cir-begun"

@@ -23,7 +23,7 @@ from tacker_cir.cluster.topology import MASTER, ClusterNode, Topology
 from tacker_cir.command import Command
 from tacker_cir.facts import Facts, gather
 from tacker_cir.host import runtime as host_runtime
-from tacker_cir.host.files import ensure_files
+from tacker_cir.host.files import ensure_files, taken_back
 from tacker_cir.host.system import check_clock, check_supported, wait_first_boot
 from tacker_cir.params.k8s_cluster import ClusterParams, KubernetesPackages
 from tacker_cir.params.names import split_server
@@ -254,12 +254,15 @@ def prepare(host: Host, site: Site) -> str:
         files = install.desired_files(
             host.facts, params.install_script or "", site.packages, params.proxy
         )
-        changed = ensure_files(batch, host.facts, [*names, *files])
-        of_script = changed & {file.path for file in files}
-        installed = None if of_script or host.version != site.version else host.installed
-        if installed is None:
-            installed = script.install(site.packages, node.name, timeout=options.package_timeout)
-            _check_suits(host, site)
+        # Sources that apt cannot use would hinder whoever uses it next.
+        with taken_back(connection, host.facts, install.SOURCES):
+            changed = ensure_files(batch, host.facts, [*names, *files])
+            of_script = changed & {file.path for file in files}
+            installed = None if of_script or host.version != site.version else host.installed
+            if installed is None:
+                timeout = options.package_timeout
+                installed = script.install(site.packages, node.name, timeout=timeout)
+                _check_suits(host, site)
     with host.timed("runtime and registries"):
         _ensure_runtime(batch, host, site)
         batch.flush()

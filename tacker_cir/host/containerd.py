@@ -114,7 +114,7 @@ def ensure_containerd(
         step = f"link the network plugins of {directory}"
         connection.later(Command.script(step, _LINK_PLUGINS, directory, CNI_PLUGINS))
     again = partial(CONTAINERD.restart, facts=facts)
-    with taken_back(connection, facts, CONTAINERD_CONFIG, again):
+    with taken_back(connection, facts, [CONTAINERD_CONFIG], again):
         changed = ensure_files(connection, facts, [*note, *files])
         if restart:
             CONTAINERD.restart(connection, facts)

@@ -10,7 +10,7 @@ from tacker_cir.command import Command
 from tacker_cir.exceptions import CommandFailed
 from tacker_cir.facts import Facts
 from tacker_cir.host import apt, packages
-from tacker_cir.host.files import ManagedFile, ensure_files
+from tacker_cir.host.files import ManagedFile, ensure_files, taken_back
 from tacker_cir.host.service import Service
 from tacker_cir.params.private_registry import DockerPackage
 from tacker_cir.params.proxy import Proxy
@@ -68,16 +68,18 @@ def ensure_docker(
     files = desired_files(facts, package, proxy)
     restart = facts.docker_installed and needs_restart(facts, files)
     note = [DOCKER.restart_note] if restart else []
-    changed = ensure_files(connection, facts, [*note, *files])
-    missing = needs_install(facts, package)
-    if missing:
-        wanted = f"{package.name}={package.version}" if package.version else package.name
-        packages.install(
-            connection,
-            (wanted, *_COMPANIONS),
-            lock_timeout=lock_timeout,
-            timeout=package_timeout,
-        )
+    # Sources that apt cannot use would hinder whoever uses it next.
+    with taken_back(connection, facts, (apt.PROXY, *SOURCE.paths)):
+        changed = ensure_files(connection, facts, [*note, *files])
+        missing = needs_install(facts, package)
+        if missing:
+            wanted = f"{package.name}={package.version}" if package.version else package.name
+            packages.install(
+                connection,
+                (wanted, *_COMPANIONS),
+                lock_timeout=lock_timeout,
+                timeout=package_timeout,
+            )
     if restart:
         # Containers with --restart=always come back with the daemon.
         DOCKER.restart(connection, facts)

@@ -7,7 +7,7 @@ import hashlib
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tacker_cir import log as logging
@@ -200,7 +200,7 @@ def kept(
     if mode is None:
         mode = fact.mode if fact else 0o644
     content = None if text is None else text.encode()
-    return ManagedFile(path, content, mode, fact.sha256 if fact else _NOTHING, check)
+    return ManagedFile(path, content, mode, _digest_of(facts, path), check)
 
 
 def unusable(node: str, path: str, error: ValueError) -> HostError:
@@ -269,33 +269,52 @@ def _command(due: Sequence[ManagedFile]) -> tuple[Command, bytes]:
 
 @contextmanager
 def taken_back(
-    connection: Connection, facts: Facts, path: str, reread: Callable[[Connection], object]
+    connection: Connection,
+    facts: Facts,
+    paths: Sequence[str],
+    reread: Callable[[Connection], object] | None = None,
 ) -> Iterator[None]:
-    """Put a file back as it was where what reads it does not bear the new one.
+    """Put files back as they were where what reads them does not bear the new ones.
 
-    :param path: of a file whose content the facts have
-    :param reread: makes its program read the file again
+    :param paths: of files whose content the facts have, and of such as are not there
+    :param reread: makes their program read them again
     """
-    before, mode = (
-        facts.contents.get(path),
-        facts.files[path].mode if path in facts.files else 0o644,
-    )
+    before = [_as_it_is(facts, path) for path in paths]
     try:
         yield
     except ConnectionLost:
         raise
     except HostError as error:
-        if facts.contents.get(path) == before:
+        changed = [file for file in before if file and not file.is_current(facts)]
+        if not changed:
             raise
+        told = " and ".join(file.path for file in changed)
+        verb = "is" if len(changed) == 1 else "are"
         try:
-            made_from = facts.files[path].sha256 if path in facts.files else _NOTHING
-            ensure_files(connection.direct, facts, [ManagedFile(path, before, mode, made_from)])
-            reread(connection.direct)
+            direct = connection.direct
+            now = [replace(f, made_from=_digest_of(facts, f.path)) for f in changed]
+            ensure_files(direct, facts, now)
+            if reread:
+                reread(direct)
         except HostError as second:
-            LOG.warning("%s: %s stays changed: %s", connection.node, path, second)
+            LOG.warning("%s: %s may stay changed: %s", connection.node, told, second)
             raise error from None
-        cause = f"{error.cause.rstrip('.')} ({path} is as it was before)"
+        cause = f"{error.cause.rstrip('.')} ({told} {verb} as before)"
         raise HostError(error.node, error.step, cause, error.remedy) from None
+
+
+def _as_it_is(facts: Facts, path: str) -> ManagedFile | None:
+    """Return a file as the machine has it, None where only its hash is known."""
+    fact = facts.files.get(path)
+    if fact is None:
+        return ManagedFile(path, None)
+    content = facts.contents.get(path)
+    return None if content is None else ManagedFile(path, content, fact.mode)
+
+
+def _digest_of(facts: Facts, path: str) -> str:
+    fact = facts.files.get(path)
+    return fact.sha256 if fact else _NOTHING
 
 
 def _step(due: Sequence[ManagedFile]) -> str:

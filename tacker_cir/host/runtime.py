@@ -115,7 +115,7 @@ def _ensure_docker(
     restart = DOCKER.needs_restart(facts, files)
     note = [DOCKER.restart_note] if restart else []
     again = partial(DOCKER.restart, facts=facts)
-    with taken_back(connection, facts, DOCKER_DAEMON, again):
+    with taken_back(connection, facts, [DOCKER_DAEMON], again):
         changed = ensure_files(connection, facts, [*note, daemon, *files])
         if DOCKER_DAEMON in changed and facts.docker_started:
             # Before a restart, so that it leaves the containers alone.

@@ -64,7 +64,7 @@ def ensure_access(
     """
     wanted = node_files.plan(connection.node, facts, registries, runtime, tuple(node_lines))
     _warn(connection.node, registries)
-    with taken_back(connection, facts, DOCKER_DAEMON, docker.reload):
+    with taken_back(connection, facts, [DOCKER_DAEMON], docker.reload):
         changes = _write(connection, facts, wanted)
         if runtime == "docker":
             daemon_changed = DOCKER_DAEMON in changes

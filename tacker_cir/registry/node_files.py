@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from tacker_cir import log as logging
@@ -200,11 +201,13 @@ def hosts_files(
     _check_hosts(node, facts, registries)
     lines = [*node_lines, *_hosts_lines(registries)]
 
-    def with_lines(text: str | None) -> str:
-        return hosts.with_block(text or "", lines)
+    def with_lines(text: str | None, path: str) -> str:
+        # Emptied, or never filled, as by a writer that was cut off.
+        is_empty = path == HOSTS and not (text or "").strip("\0 \n")
+        return hosts.with_block(hosts.LOCALHOST if is_empty else text or "", lines)
 
     return [
-        kept(facts, path, _read(node, facts, path, with_lines))
+        kept(facts, path, _read(node, facts, path, partial(with_lines, path=path)))
         for path in (HOSTS, HOSTS_TEMPLATE)
         if path == HOSTS or path in facts.contents
     ]

@@ -43,7 +43,10 @@ part=$2/.tacker-cir-copy
 rm -rf -- "$part"
 mkdir -p -- "$part"
 cp -a --reflink=auto -- "$1/docker" "$part/"
+# A power cut would leave names of files whose data are not there.
+sync -f -- "$part"
 mv -- "$part/docker" "$2/docker"
+sync -- "$2"
 rmdir -- "$part"
 """
 

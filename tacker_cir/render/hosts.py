@@ -10,6 +10,9 @@ from collections.abc import Iterable, Sequence
 BEGIN = "# BEGIN tacker_cir"
 END = "# END tacker_cir"
 
+#: What every machine's file has at least.
+LOCALHOST = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
+
 
 def line(address: str, names: Iterable[str]) -> str:
     """Return one line (hosts(5)): an address and its names.

@@ -189,7 +189,7 @@ def test_what_the_cri_does_not_bear_is_taken_back(node, tmp_path):
             node.config.write_text(before)
         with pytest.raises(HostError) as caught:
             node.ensure()
-        assert f"({node.config} is as it was before)" in str(caught.value)
+        assert f"({node.config} is as before)" in str(caught.value)
         assert "it does not serve" in str(caught.value)
         assert node.calls() == ["restart", "restart"]
         assert (node.config.read_text() if before else node.config.exists()) == (before or False)

@@ -16,9 +16,10 @@ import paramiko
 import pytest
 
 from tacker_cir import exceptions as exc
+from tacker_cir.batch import Batch
 from tacker_cir.command import Command
 from tacker_cir.facts import Facts, gather, unfinished
-from tacker_cir.host.files import ManagedFile, ensure_files, kept
+from tacker_cir.host.files import ManagedFile, ensure_files, kept, taken_back
 from tacker_cir.ssh import Connection
 from tests.functional.conftest import connect
 from tests.functional.server import IS_ROOT, Sshd, wait_for
@@ -304,3 +305,23 @@ def test_a_file_that_its_program_would_refuse_is_not_written(sshd, dial, tmp_pat
     files[1] = ManagedFile(str(path), b"it's good\n", check=check)
     assert ensure_files(connection, facts, files) == {str(path), str(other)}
     assert path.read_bytes() == b"it's good\n"
+
+
+@root_only
+@pytest.mark.parametrize("batched", [False, True])
+def test_what_was_written_for_a_step_that_fails_is_taken_back(sshd, dial, tmp_path, batched):
+    """New sources of packages that apt cannot use, say."""
+    new, known, other = (tmp_path / name for name in ("new", "known", "other"))
+    for path in (known, other):
+        path.write_bytes(OLD)
+    connection = dial(sshd)
+    facts = gather(connection, files=[str(new), str(other)], contents=[str(known)])
+    paths = [str(new), str(known), str(other)]
+    used = Batch(connection) if batched else connection
+    with pytest.raises(exc.HostError) as caught, taken_back(used, facts, paths):
+        ensure_files(used, facts, [ManagedFile(path, b"x") for path in paths])
+        used.run(Command.script("update", "echo no such source >&2; exit 100"))
+    assert f"no such source ({new} and {known} are as before)" in caught.value.cause
+    assert not new.exists() and known.read_bytes() == OLD
+    # What it was, nobody knows.
+    assert other.read_bytes() == b"x"

@@ -147,7 +147,7 @@ def test_what_docker_does_not_take_over_is_taken_back(node, reload):
     with pytest.raises(HostError) as caught:
         reload(node.facts(), Registries(("b:5000",)))
     assert "Docker did not take over the registries" in str(caught.value)
-    assert f"({node.daemon} is as it was before)" in str(caught.value)
+    assert f"({node.daemon} is as before)" in str(caught.value)
     assert node.daemon.read_text() == "{}" and node.calls() == ["reload", "reload"]
     (node.directory / "info").write_text('{"IndexConfigs": {"b:5000": {"Secure": false}}}')
     reload(node.facts(), Registries(("b:5000",)))

@@ -120,6 +120,17 @@ def test_one_block_with_the_lines_of_nodes_and_registries():
     assert added[1:-1] == ["10.0.0.5 master1"]
 
 
+@pytest.mark.parametrize("left", [b"", b"\n", bytes(200), None])
+def test_a_hosts_file_that_was_emptied_knows_localhost_again(left):
+    facts = node()
+    facts.note_file(access.HOSTS, left, 0o644)
+    apply(facts, [PRIVATE_CA], node_lines=("10.0.0.5 master1",))
+    lines = facts.text(access.HOSTS).splitlines()
+    assert lines[:2] == ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
+    assert "10.0.0.5 master1" in lines
+    assert apply(facts, [PRIVATE_CA], node_lines=("10.0.0.5 master1",)) == {}
+
+
 def test_what_cloud_init_writes_at_each_boot():
     """Debian's cloud images have manage_etc_hosts: the template makes /etc/hosts."""
     template = b"## template:jinja\n127.0.1.1 {{fqdn}} {{hostname}}\n"
