@@ -87,6 +87,18 @@ kubeadm() {
   esac
 }
 
+# What its file says, and the default that matters where it does not.
+containerd() {
+  case $* in
+    *'config dump')
+      file=/etc/containerd/config.toml
+      if [ -e "$file" ]; then cat "$file"; else echo 'version = 2'; fi
+      grep -qs 'cni' "$file" ||
+        printf '[plugins."io.containerd.grpc.v1.cri".cni]\nbin_dir = "/opt/cni/bin"\n' ;;
+    *) echo "containerd containerd.io 1.7.27 0123456789abcdef" ;;
+  esac
+}
+
 ctr() { echo "io.containerd.grpc.v1 cri linux/amd64 ok"; }
 
 systemctl() {
@@ -119,7 +131,6 @@ become_member() {
 
 case ${0##*/} in
   install_k8s_cluster.sh) install_k8s_cluster "$@" ;;
-  containerd) echo "containerd containerd.io 1.7.27 0123456789abcdef" ;;
   dpkg) [ "$1" = --audit ] || echo amd64 ;;
-  kubectl | kubeadm | ctr | systemctl) "${0##*/}" "$@" ;;
+  containerd | kubectl | kubeadm | ctr | systemctl) "${0##*/}" "$@" ;;
 esac
