@@ -17,7 +17,7 @@ from tacker_cir.render.containerd_config import CNI_PLUGINS, RUNC
 from tacker_cir.render.containerd_dump import Effective
 from tacker_cir.ssh import Connection
 from tacker_cir.steps import timed
-from tacker_cir.texts import shown
+from tacker_cir.text import shown
 from tacker_cir.waiting import Deadline, poll
 
 LOG = logging.getLogger(__name__)

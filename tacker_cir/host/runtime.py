@@ -23,7 +23,7 @@ from tacker_cir.host.files import ManagedFile, ensure_files, kept, taken_back, u
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.render import containerd_config, containerd_dump, docker_daemon
 from tacker_cir.ssh import Connection
-from tacker_cir.texts import shown
+from tacker_cir.text import shown
 
 __all__ = ["CONTAINERD_CERTS_D", "DOCKER_DAEMON", "cgroup_driver", "ensure_runtime"]
 

@@ -20,7 +20,6 @@ from tacker_cir.render.containerd_config import (
     tomllib,
 )
 
-
 #: Characters; a dump with all plugins has 10 kB.
 _LONGEST = 1_000_000
 
