@@ -10,6 +10,7 @@ Who answers may be anybody: a question has one deadline for all of it, and an an
 
 from __future__ import annotations
 
+import functools
 import http.client
 import io
 import os
@@ -19,6 +20,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
+
+import paramiko
 
 from tacker_cir.command import Command, Secret
 from tacker_cir.ssh import Connection
@@ -128,14 +131,11 @@ class Stream:
         :raises Endless: it sent too much
         """
         self._tick()
-        data = self._read(size)
+        data = self._line.recv(size)
         self._left -= len(data)
         if self._left < 0:
             raise Endless("it sends more than an answer may have")
         return data
-
-    def _read(self, size: int) -> bytes:
-        return self._line.recv(size)
 
     def _tick(self) -> None:
         """Let the next wait end with the deadline."""
@@ -151,11 +151,15 @@ class Stream:
         """Leave the line open: http.client closes before it reads an answer's body."""
 
 
-class _Errors(Stream):
-    """What a command says on its standard error."""
+class _Errors:
+    """A channel's standard error as a line of its own."""
 
-    def _read(self, size: int) -> bytes:
-        return self._line.recv_stderr(size)
+    def __init__(self, channel: paramiko.Channel):
+        self.settimeout, self.send, self.recv = (
+            channel.settimeout,
+            channel.send,
+            channel.recv_stderr,
+        )
 
 
 @contextmanager
@@ -175,7 +179,7 @@ def dial(connection: Connection, host: str, port: int, timeout: float) -> Iterat
     with connection.session(command.line(), timeout + GRACE) as channel:
         try:
             _wait_until_connected(
-                Stream(channel, deadline, MOST_SAID), _Errors(channel, deadline, MOST_SAID)
+                Stream(channel, deadline, MOST_SAID), Stream(_Errors(channel), deadline, MOST_SAID)
             )
         except TimeoutError:
             raise NotConnected(f"no answer for {timeout:.0f} seconds") from None
@@ -309,8 +313,9 @@ class _Tls(Stream):
         return ssl.cert_time_to_seconds(first), ssl.cert_time_to_seconds(last)
 
     def sendall(self, data: bytes) -> None:
-        while data:
-            data = data[self._step(lambda part=data: self._tls.write(part)) :]
+        sent = 0
+        while sent < len(data):
+            sent += self._step(functools.partial(self._tls.write, data[sent:]))
 
     def receive(self, size: int) -> bytes:
         try:
