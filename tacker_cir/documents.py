@@ -9,6 +9,7 @@ bounded size, or :class:`DocumentError`.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -27,11 +28,32 @@ MAX_NODES = 200_000
 MAX_NUMBER = 64
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class DocumentError(ValueError):
     """Text is not a document of its format, or exceeds the bounds. Shows nothing of the text but
     where it is broken."""
+
+
+def value_errors(problem: str) -> Callable[[F], F]:
+    """Decorate what walks through a document of others: a table where a list is expected, or the
+    other way round, is a ValueError, and nothing else.
+
+    :param problem: what is said of the document
+    """
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(*args, **kwargs)
+            except (AttributeError, LookupError, RecursionError, TypeError) as error:
+                raise ValueError(f"{problem} ({type(error).__name__})") from None
+
+        return wrapper  # type: ignore[return-value]
+
+    return decorate
 
 
 def load_json(text: str | bytes, *, unique: bool = False) -> Any:

@@ -16,6 +16,8 @@ from typing import Any
 
 import tomli_w
 
+from tacker_cir.documents import value_errors
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -43,6 +45,7 @@ class Merged:
     left_plugins: tuple[str, ...] = ()
 
 
+@value_errors("has a value of another type than containerd reads")
 def merge(
     text: str | None,
     *,
@@ -87,6 +90,7 @@ def merge(
     return Merged(tomli_w.dumps(document), left)
 
 
+@value_errors("has a value of another type than containerd reads")
 def has_systemd_cgroup(text: str | None) -> bool:
     """Tell whether the file has systemd make the containers' cgroups.
 

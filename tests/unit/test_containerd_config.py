@@ -164,3 +164,31 @@ def test_who_makes_the_cgroups(text, expected):
     if text:
         on = text.replace("SystemdCgroup = false", "SystemdCgroup = true")
         assert containerd_config.has_systemd_cgroup(on) is ("SystemdCgroup" in text)
+
+
+CRI = 'version = 2\n[plugins."io.containerd.grpc.v1.cri"]\n'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plugins = 1",
+        'version = 2\n[plugins]\n"io.containerd.grpc.v1.cri" = 1',
+        f"{CRI}registry = 1",
+        f"{CRI}registry = {{configs = 1}}",
+        f"{CRI}registry = {{configs = {{a = 1}}}}",
+        f"{CRI}registry = {{config_path = 1}}",
+        f"{CRI}cni = 1",
+        f"{CRI}cni = {{bin_dirs = 1}}",
+        f"{CRI}containerd = 1",
+        f"{CRI}containerd = {{runtimes = {{runc = 5}}}}",
+        f"{CRI}containerd = {{runtimes = {{runc = {{options = 1}}}}}}",
+        "a = " + "[" * 5000,
+        "version = [2]",
+        "version = '2'",
+    ],
+    ids=lambda text: text[-40:],
+)
+def test_values_of_another_type_are_one_kind_of_error(text):
+    with pytest.raises(ValueError):
+        containerd_config.merge(text, major=1, certs_d="/c", sandbox_image="x", systemd_cgroup=True)
