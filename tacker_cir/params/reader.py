@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import paramiko
 
@@ -19,6 +19,7 @@ from tacker_cir.params.names import is_no_proxy_entry, is_proxy_url, is_site_url
 from tacker_cir.params.proxy import Proxy
 
 Key = str | int
+T = TypeVar("T")
 
 # Where a member or an entry begins in a path.
 _STEP = re.compile(r"[.\[]")
@@ -81,6 +82,7 @@ class Reader:
     ):
         self.raw, self.path, self.package = raw, path, package
         self.faults: list[Fault] = []
+        self._understood: dict[tuple[Callable[[str], Any], str], Any] = {}
         # The paths of all faults and of what they are in.
         self._faulty: set[str] = set()
         for fault in faults:
@@ -121,6 +123,20 @@ class Reader:
         except PackageFileError as error:
             self.fault(f"{path!r} {error}" if shown else f"{_AS_A_PATH} {error}", *keys)
             return None
+
+    def once(self, understand: Callable[[str], T], text: str) -> T:
+        """Return what ``understand`` makes of a text, or raise its ValueError: done once, however
+        many registries name the same file."""
+        key = (understand, text)
+        if key not in self._understood:
+            try:
+                self._understood[key] = understand(text)
+            except ValueError as error:
+                self._understood[key] = error
+        found = self._understood[key]
+        if isinstance(found, ValueError):
+            raise found
+        return found
 
     def cp_name(self, flavour_id: str | None, *keys: Key) -> str:
         """Return the name of a CP that the package has."""

@@ -125,7 +125,7 @@ class _ItemReader:
             self._fault("expected certificate_path or skip_verify, not both", "skip_verify")
         server = read_server(self._reader, *self._at, "server")
         certificate, key = self._client_pair()
-        authorities = self._certificates("certificate_path")
+        _, authorities = self._certificates("certificate_path")
         password = self._sound("password")
         mirror_fallback = self._sound("mirror_fallback")
         return RegistryConnection(
@@ -133,7 +133,7 @@ class _ItemReader:
             https=https,
             username=self._sound("username"),
             password=Secret(password) if password else None,
-            ca=certificates.to_pem(authorities) if authorities else None,
+            ca=authorities,
             client_certificate=certificate,
             client_key=Secret(key) if key else None,
             skip_verify=bool(self._sound("skip_verify")),
@@ -156,32 +156,32 @@ class _ItemReader:
             other = next(key for key in keys if key not in missing)
             self._fault(f"is missing; expected both {other} and {missing[0]}, or none", missing[0])
 
-    def _certificates(self, key: str) -> list[Certificate] | None:
+    def _certificates(self, key: str) -> tuple[Certificate | None, str | None]:
+        """Return the first certificate of a file, and all of them in PEM."""
         text = self._reader.package_text(*self._at, key)
         if text is None:
-            return None
+            return None, None
         if "PRIVATE KEY-----" in text:
             self._fault("the file holds a private key; expected certificates only", key)
-            return None
+            return None, None
         try:
-            return certificates.read_certificates(text)
+            return self._reader.once(_chain, text)
         except CertificateFault as error:
             self._fault(str(error), key)
-            return None
+            return None, None
 
     def _client_pair(self) -> tuple[str | None, str | None]:
-        chain = self._certificates("client_certificate_path")
-        pem = certificates.to_pem(chain) if chain else None
+        certificate, pem = self._certificates("client_certificate_path")
         text = self._reader.package_text(*self._at, "client_key_path", shown=False)
         if text is None:
             return pem, None
         try:
-            key = certificates.read_key(text)
+            key = self._reader.once(certificates.read_key, text)
         except CertificateFault as error:
             self._fault(str(error), "client_key_path")
             return pem, None
         # The first certificate is the client's own, those that follow lead to its CA.
-        if chain and not certificates.belong_together(chain[0], key):
+        if certificate and not certificates.belong_together(certificate, key):
             self._fault("the key is not that of client_certificate_path", "client_key_path")
         return pem, certificates.key_to_pem(key)
 
@@ -327,3 +327,8 @@ def _is_proven(reader: Reader, index: int) -> bool:
     connection_type = reader.sound(KEY, index, "connection_type")
     https = connection_type is not None and int(connection_type) == 1
     return https and not reader.sound(KEY, index, "skip_verify")
+
+
+def _chain(text: str) -> tuple[Certificate, str]:
+    found = certificates.read_certificates(text)
+    return found[0], certificates.to_pem(found)

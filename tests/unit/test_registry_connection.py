@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tacker_cir.command import Secret
+from tacker_cir.params import certificates
 from tacker_cir.params.names import is_host_name, split_server
 from tacker_cir.params.registry_connection import HostsEntry, RegistryConnection
 from tests.unit import cluster
@@ -280,6 +281,28 @@ def test_many_bad_names_are_one_fault(package):
     assert list(faults) == ["[0].hosts_string"]
     assert "'a_b' is no host name (and 199 more)" in faults["[0].hosts_string"]
     assert len(faults["[0].hosts_string"]) < 250
+
+
+def test_a_file_that_many_registries_name_is_understood_once(package, monkeypatch):
+    calls = []
+    read = certificates.read_certificates
+    monkeypatch.setattr(
+        certificates, "read_certificates", lambda text: calls.append(text) or read(text)
+    )
+    items = [
+        {
+            **HTTPS,
+            **CLIENT,
+            "server": f"r{i}.example",
+            "certificate_path": "Files/registries/ca.crt",
+        }
+        for i in range(50)
+    ]
+    registries = parse(package, *items)
+    assert len(calls) == 2 and len({id(registry.ca) for registry in registries}) == 1
+    damaged = [item | {"certificate_path": "Files/registries/damaged.crt"} for item in items]
+    assert len(faults_of(package, *damaged)) == 50
+    assert len(calls) == 4
 
 
 def test_what_docker_cannot_mirror(package):
