@@ -22,6 +22,7 @@ from tacker_cir.exceptions import InventoryError
 from tacker_cir.hostkeys import parse_public_key
 from tacker_cir.params.schema import did_you_mean
 from tacker_cir.reading import Unreadable, reader
+from tacker_cir.text import shown
 
 LOG = logging.getLogger(__name__)
 
@@ -349,7 +350,7 @@ def _read(what: str) -> Iterator[None]:
     try:
         yield
     except Unreadable as error:
-        raise InventoryError(f"{what}: {error}. {_SERVES}") from None
+        raise InventoryError(f"{what}: {shown(error, 1000)}. {_SERVES}") from None
 
 
 @reader("a list of public keys, lines like 'ssh-ed25519 AAAA...'")
