@@ -42,7 +42,7 @@ def wait_until_serving(connection: Connection, node: Node, port: int, timeout: f
     deadline = Deadline(timeout)
 
     def seconds() -> float:
-        return min(REQUEST_TIMEOUT, max(1.0, deadline.remaining))
+        return min(REQUEST_TIMEOUT, max(3.0, deadline.remaining))
 
     def attempt() -> bool:
         direct = _ask_directly(node.ssh_address, port, seconds())
