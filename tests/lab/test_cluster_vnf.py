@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.bench.critical_path import last_operation, table
 from tests.certificates import Authority
 from tests.lab import registries
 from tests.lab.cluster_checks import deploy, is_ready, run_everywhere, wait_running
@@ -399,9 +400,12 @@ class TestComplexCluster:
         site.demand(runtime)
         return site.cluster(tmp_path_factory.mktemp(runtime))
 
-    def test_instantiate(self, site, runtime, cluster):
+    def test_instantiate(self, site, runtime, cluster, capsys):
         parameters = site.parameters(runtime)
         completed(cluster.instantiate(parameters, flavour="complex", level="one_worker"))
+        operation = last_operation(site.stand.driver_log().splitlines(), "instantiate_end")
+        with capsys.disabled():
+            print(f"\n{table(operation)}")
         assert len(cluster.masters()) == 3
         assert list(cluster.nodes().values()) == [True] * 4
         url = cluster.vim().url
