@@ -8,6 +8,7 @@ login user, so a file for root would need a second, world-reachable copy; and a 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import threading
@@ -26,7 +27,7 @@ from tacker_cir.command import Command, Redactor, mask_userinfo
 from tacker_cir.hostkeys import HostKeyChecker
 from tacker_cir.login import PORT, Credentials, open_transport
 from tacker_cir.steps import timed
-from tacker_cir.waiting import Deadline
+from tacker_cir.waiting import ALARMS, Deadline
 
 LOG = logging.getLogger(__name__)
 
@@ -332,9 +333,7 @@ class Connection:
         :param limit: seconds until the connection is closed if the context was not left by then:
             not every wait of paramiko has a timeout, and its end ends them all
         """
-        watchdog = threading.Timer(limit, self.transport.close)
-        watchdog.daemon = True
-        watchdog.start()
+        alarm = ALARMS.set(limit, self.transport.close)
         try:
             channel = self.transport.open_session(timeout=limit)
             try:
@@ -343,7 +342,7 @@ class Connection:
             finally:
                 channel.close()
         finally:
-            watchdog.cancel()
+            ALARMS.cancel(alarm)
 
     def close(self) -> None:
         self.transport.close()
@@ -458,12 +457,14 @@ class Connection:
         size: int | None,
     ) -> Result:
         stdout, stderr = _Stream(_Head(KEEP_STDOUT)), _Stream(_Tail(KEEP_STDERR))
-        ends = []
-        for receive, sink in ((channel.recv, stdout), (channel.recv_stderr, stderr)):
-            ends.append(threading.Event())
-            arguments = (receive, sink, ends[-1])
-            threading.Thread(target=_drain, args=arguments, daemon=True).start()
+        ends = [_drained(channel.recv_stderr, stderr)]
+        # What the peer takes without being read from needs no further thread.
+        is_small = isinstance(stdin, bytes) and len(stdin) <= BLOCK
+        if not is_small:
+            ends.append(_drained(channel.recv, stdout))
         self._send(channel, command, prefix, stdin, size)
+        if is_small:
+            _drain_until_over(channel, stdout)
         channel.status_event.wait()
         # A daemon that the command started may hold the streams open for ever.
         output_deadline = Deadline(GRACE)
@@ -549,11 +550,38 @@ class Connection:
         )
 
 
+def _drained(receive: Callable[[int], bytes], sink: _Stream) -> threading.Event:
+    """Read a stream beside; return what is set at its end."""
+    end = threading.Event()
+    threading.Thread(target=_drain, args=(receive, sink, end), daemon=True).start()
+    return end
+
+
+def _drain_until_over(channel: paramiko.Channel, sink: _Stream) -> None:
+    """Read the standard output to its end, or for a while after the command has ended."""
+    channel.settimeout(GRACE / 10)
+    deadline: Deadline | None = None
+    while deadline is None or not deadline.expired:
+        try:
+            data = channel.recv(BLOCK)
+        except TimeoutError:
+            if deadline is None and channel.status_event.is_set():
+                deadline = Deadline(GRACE)
+            continue
+        if not data:
+            break
+        sink.add(data)
+
+
 def _drain(receive: Callable[[int], bytes], sink: _Stream, end: threading.Event) -> None:
     """Read a stream to its end, so that the remote process never blocks on a full pipe."""
     try:
-        while data := receive(BLOCK):
-            sink.add(data)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                data = receive(BLOCK)
+                if not data:
+                    break
+                sink.add(data)
     finally:
         end.set()
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -37,6 +39,54 @@ class Deadline:
     def within(self, seconds: float) -> Deadline:
         """Return a deadline for a part of the work: so many seconds from now, yet not later."""
         return Deadline(min(seconds, self.remaining))
+
+
+class Alarms:
+    """Calls functions when their time has come; one thread waits for all of them."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._numbers = itertools.count()
+        self._due: dict[int, tuple[float, Callable[[], object]]] = {}
+        self._thread: threading.Thread | None = None
+
+    def set(self, seconds: float, call: Callable[[], object]) -> int:
+        """Have a function called, in a thread of its own, unless :meth:`cancel` comes before.
+
+        :param seconds: time from now
+        :return: the alarm, to cancel it
+        """
+        with self._changed:
+            number = next(self._numbers)
+            self._due[number] = (time.monotonic() + seconds, call)
+            # None is left in a process that was forked.
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._wait, daemon=True)
+                self._thread.start()
+            self._changed.notify()
+            return number
+
+    def cancel(self, alarm: int) -> None:
+        """Have it not called; nothing is done if it was already."""
+        with self._changed:
+            self._due.pop(alarm, None)
+
+    def _wait(self) -> None:
+        while True:
+            with self._changed:
+                now = time.monotonic()
+                for number, (when, call) in list(self._due.items()):
+                    if when <= now:
+                        del self._due[number]
+                        threading.Thread(target=call, daemon=True).start()
+                if not self._due:
+                    self._thread = None
+                    return
+                self._changed.wait(min(when for when, _ in self._due.values()) - now)
+
+
+#: Those of this process.
+ALARMS = Alarms()
 
 
 def poll(

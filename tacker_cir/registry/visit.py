@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 import paramiko
 
@@ -42,6 +43,9 @@ REQUEST_TIMEOUT = 10
 VISIT_TIMEOUT = 20
 # Docker's own, which has a name of its own.
 _HUB, _HUB_TOKENS = "docker.io", "auth.docker.io"
+
+# As long as an operation knows a registry. Two nodes at once may both make its settings.
+_SHARED: WeakKeyDictionary[RegistryConnection, ssl.SSLContext] = WeakKeyDictionary()
 
 
 class Fault(Exception):
@@ -147,13 +151,13 @@ class Visit:
 
     def _registry_tls(self) -> ssl.SSLContext:
         registry = self._registry
-        client = None
-        if registry.client_certificate and registry.client_key:
-            client = (registry.client_certificate, registry.client_key)
-        authorities = registry.ca or ""
         if self._trusts_all and not registry.skip_verify:
-            authorities = self._authorities()
-        return _context(authorities, client, verify=not registry.skip_verify)
+            return _tls_of(registry, self._authorities())
+        # Nothing of the node's is in it: all nodes have the same.
+        shared = _SHARED.get(registry)
+        if shared is None:
+            shared = _SHARED[registry] = _tls_of(registry, registry.ca or "")
+        return shared
 
     def _authorities(self) -> str:
         """Return what both runtimes trust: the given authority beside the node's."""
@@ -436,6 +440,13 @@ def _challenges(answer: Answer) -> list[Challenge]:
     if answer.status != 401:
         return []
     return challenges(answer.headers.get("www-authenticate", ""))
+
+
+def _tls_of(registry: RegistryConnection, authorities: str) -> ssl.SSLContext:
+    client = None
+    if registry.client_certificate and registry.client_key:
+        client = (registry.client_certificate, registry.client_key)
+    return _context(authorities, client, verify=not registry.skip_verify)
 
 
 def _context(authorities: str, client: tuple[str, Secret] | None, verify: bool) -> ssl.SSLContext:

@@ -53,6 +53,8 @@ def isolate() -> None:
         return
     if os.geteuid() != 0:
         sys.exit("the bench makes namespaces and mounts: run it as root")
+    # Where it is not there yet it is fetched, for which the machine's network is needed.
+    program.find()
     os.environ[_ISOLATED] = "1"
     spaces = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
     module = sys.modules["__main__"].__spec__

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
 
-from tacker_cir.waiting import Deadline, poll
+from tacker_cir.waiting import Alarms, Deadline, poll
 
 
 class NotYet(Exception):
@@ -68,3 +69,25 @@ def test_every_other_error_ends_the_wait():
 
 def test_an_expired_deadline_still_gives_one_attempt():
     assert poll(lambda: 1, Deadline(0), retry_on=(NotYet,)) == 1
+
+
+def test_an_alarm_calls_when_its_time_has_come_and_not_when_it_is_cancelled():
+    alarms, called, rang = Alarms(), [], threading.Event()
+    late = alarms.set(0.2, lambda: (called.append("late"), rang.set()))
+    alarms.set(0.02, lambda: called.append("early"))
+    alarms.cancel(alarms.set(0.01, lambda: called.append("cancelled")))
+    assert rang.wait(5)
+    assert called == ["early", "late"]
+    alarms.cancel(late)
+
+
+def test_an_alarm_that_takes_long_or_fails_holds_up_no_other():
+    alarms, release, rang = Alarms(), threading.Event(), threading.Event()
+    alarms.set(0.01, release.wait)
+    alarms.set(0.02, rang.set)
+    assert rang.wait(5)
+    release.set()
+    # The thread ends with the last alarm; another one begins anew.
+    again = threading.Event()
+    alarms.set(0.01, again.set)
+    assert again.wait(5)
