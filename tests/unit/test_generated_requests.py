@@ -320,7 +320,7 @@ class TestCluster:
         metadata = {f"{key}{end}": data.draw(changes(text)) for end in ("", *keys)}
         found = accepted("metadata", lambda: registry_metadata.read(metadata))
         if found is not None:
-            read = [k for k in metadata if k == key or k.startswith(f"{key}_") and k[-1].isdigit()]
+            read = [k for k in metadata if re.fullmatch(rf"{key}(_[1-9][0-9]{{0,3}})?", k)]
             assert len(found) == sum(len(json.loads(metadata[k])) for k in read)
 
 
