@@ -278,14 +278,15 @@ class ClusterBuild:
     def _finish(self, lead: Lead) -> ClusterAccess:
         """What concerns the cluster as a whole."""
         options = self._conf.tacker_cir
+        # While the nodes become ready.
+        known = credentials.known_admin_token(lead.objects) if lead.objects else None
+        token, ca = known or credentials.admin_token(lead.kubectl, options.api_timeout)
         with lead.host.timed("ready"):
             names = [host.node.name for host in self._joined]
             if names:
                 lead.kubectl.wait_ready(names, options.node_ready_timeout)
             if any(host.node.role == MASTER for host in self._joined):
                 self._wait_for_masters(lead)
-        known = credentials.known_admin_token(lead.objects) if lead.objects else None
-        token, ca = known or credentials.admin_token(lead.kubectl, options.api_timeout)
         for host in self._hosts:
             steps = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in host.spent.items())
             LOG.info("%s: %d remote commands; %s", host.node, host.connection.commands, steps)

@@ -32,6 +32,8 @@ T = TypeVar("T")
 ADMIN_CONF = "/etc/kubernetes/admin.conf"
 #: Seconds for one request to the API server.
 REQUEST_TIMEOUT = 20
+#: Seconds between two looks at nodes that are about to be ready: an operation waits for them.
+_READY_POLL = 1.5
 #: Seconds that a question gets at least, though the time for several is over.
 _LEAST_TIME = 5
 #: A name of an object, which is a word of a command line: DNS subdomain (RFC 1123).
@@ -269,7 +271,13 @@ class Kubectl:
         step = "wait until the nodes are ready"
         try:
             with timed(self.host, step):
-                poll(attempt, Deadline(timeout), retry_on=(_NotReady,), on_retry=on_retry)
+                poll(
+                    attempt,
+                    Deadline(timeout),
+                    retry_on=(_NotReady,),
+                    max_wait=_READY_POLL,
+                    on_retry=on_retry,
+                )
         except _NotReady as error:
             raise HostError(
                 self.host,

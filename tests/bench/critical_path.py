@@ -21,7 +21,8 @@ from pathlib import Path
 _TIME = r"(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)[.,](?P<part>\d+) "
 _STEP = re.compile(
     _TIME + r".*?(?P<node>[\w.-]+ \([^()]*\)(?:, [\w.-]+ \([^()]*\))*): (?P<step>.+): "
-    r"(?:done in|failed after) (?P<seconds>[\d.]+) s$"
+    # At level DEBUG oslo.log adds where it was written.
+    r"(?:done in|failed after) (?P<seconds>[\d.]+) s(?: timed /\S+)?$"
 )
 _OPERATION = re.compile(
     _TIME + r".*?(?P<name>\w+) of VNF instance \S+: (?P<what>start|(?:done in|failed after) .*)$"

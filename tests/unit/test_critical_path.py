@@ -60,6 +60,11 @@ def test_the_table_accounts_for_all_of_the_time():
     assert text.endswith("instantiate_end: 59.0 s, of which apt, pulls and kubeadm 66 %")
 
 
+def test_lines_of_level_debug_count_as_well():
+    lines = [line.replace("INFO", "DEBUG") + " timed /usr/x/steps.py:42" for line in LINES[1:-1]]
+    assert last_operation([LINES[0], *lines, LINES[-1]]) == last_operation(LINES)
+
+
 def test_the_last_operation_counts():
     later = log((5, M1, "kubeadm reset", 4), hook="heal_end", end=6)
     assert last_operation([*LINES, *later]).name == "heal_end"
