@@ -104,6 +104,7 @@ class AccessNode:
             files=(*host_runtime.PATHS, *access.FILES),
             contents=(*host_runtime.CONTENTS, *access.CONTENTS),
             trees=access.TREES,
+            effective=host_runtime.EFFECTIVE,
         )
 
     def ensure_runtime(self, **options: Any) -> bool:

@@ -276,7 +276,8 @@ def test_cuts_lose_nothing(node):
         node.ensure(*wanted)
         assert node.files() == expected, f"cut before command {limit}"
         node.verify(*wanted[:1])
-    assert limit > 8
+    # What is to be written goes in one command; the record of it, and directories, in others.
+    assert limit > 3
     assert node.started() == started
     # A cut while all is taken away.
     for limit in range(1, 99):
@@ -370,6 +371,77 @@ def test_a_file_that_containerd_would_refuse(node):
             node.ensure_runtime()
     finally:
         node.run(write, kept, CONTAINERD_CONFIG)
+
+
+# A file of somebody else's that config.toml imports.
+DROP_IN = "/etc/containerd/conf.d/others.toml"
+OVERRIDE = r"""
+mkdir -p "$(dirname "$2")"
+printf %s "$1" >"$2"
+{ printf 'imports = ["/etc/containerd/conf.d/*.toml"]\n'; cat "$3"; } >"$3.other"
+mv "$3.other" "$3"
+"""
+
+
+def test_a_file_that_overrides_containerds_settings_is_named(node):
+    if node.runtime.kind == "docker":
+        pytest.skip("on Docker, nobody asks containerd")
+    kept = node.run('cat "$1"', CONTAINERD_CONFIG)
+    options = {"sandbox_image": f"{MIRROR}/pause:3.2"}
+    started = node.started()
+    try:
+        node.run(OVERRIDE, OLD_MIRRORS, DROP_IN, CONTAINERD_CONFIG)
+        before = node.run('cat "$1"', CONTAINERD_CONFIG)
+        with pytest.raises(HostError, match=f"{DROP_IN} has the last word"):
+            node.ensure_runtime(**options)
+        # Also where our file has to change first.
+        with pytest.raises(HostError, match=f"{DROP_IN} has the last word"):
+            node.ensure_runtime(sandbox_image=f"{MIRROR}/pause:3.3")
+        assert node.run('cat "$1"', CONTAINERD_CONFIG) == before
+        assert node.started() == started
+    finally:
+        node.run('rm -f "$2"; printf %s "$1" >"$3"', kept, DROP_IN, CONTAINERD_CONFIG)
+    assert node.ensure_runtime(**options) is False
+
+
+# Adds an option to the daemon's command line, or takes it away.
+OPTION = r"""
+unit=$(systemctl show --value --property=FragmentPath docker.service)
+drop_in=/etc/systemd/system/docker.service.d/others.conf
+mkdir -p "${drop_in%/*}"
+rm -f "$drop_in"
+if [ -n "$1" ]; then
+  printf '[Service]\nExecStart=\nExecStart=%s %s\n' "$(sed -n 's/^ExecStart=//p' "$unit")" "$1" \
+    >"$drop_in"
+fi
+systemctl daemon-reload
+systemctl restart docker.service
+"""
+
+
+def test_an_option_of_dockerds_command_line(node):
+    if node.runtime.kind != "docker":
+        pytest.skip("containerd has no such options")
+    daemon = "cat /etc/docker/daemon.json"
+    node.ensure()
+    # An empty list, too, would stand against the option.
+    others = {k: v for k, v in json.loads(node.run(daemon)).items() if not isinstance(v, list)}
+    try:
+        node.run('printf %s "$1" >/etc/docker/daemon.json', json.dumps(others))
+        node.run(OPTION, "--insecure-registry=other.example.com:5000")
+        with pytest.raises(HostError, match="dockerd is started with --insecure-registry") as told:
+            node.ensure(AT[5001])
+        assert f"add --insecure-registry={AT[5001].server} " in str(told.value)
+        assert "insecure-registries" not in node.run(daemon)
+        # The next start does not fail.
+        node.run(OPTION, f"--insecure-registry={AT[5001].server}")
+        node.ensure(AT[5001])
+        node.verify(AT[5001])
+        assert "insecure-registries" not in node.run(daemon)
+    finally:
+        node.ensure()
+        node.run(OPTION, "")
+    assert json.loads(node.run(daemon)) == others
 
 
 def test_docker_is_told_again_what_a_cut_kept_from_it(node):
