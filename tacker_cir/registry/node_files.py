@@ -24,12 +24,15 @@ from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry import certs_d
 from tacker_cir.render import docker_auth, docker_daemon, hosts
 from tacker_cir.render.docker_daemon import CommandLine, Registries
+from tacker_cir.text import shown
 
 DOCKER_CERTS_D = "/etc/docker/certs.d"
 #: Logins of root's docker command, and those of the kubelet for every pod.
 DOCKER_LOGINS = "/root/.docker/config.json"
 KUBELET_LOGINS = "/var/lib/kubelet/config.json"
 HOSTS = "/etc/hosts"
+#: Whether that file counts (nsswitch.conf(5)).
+NAME_SERVICES = "/etc/nsswitch.conf"
 #: What cloud-init writes /etc/hosts from at each boot, where it is told to (manage_etc_hosts, as in
 #: Debian's cloud images); Ubuntu uses the same file.
 HOSTS_TEMPLATE = "/etc/cloud/templates/hosts.debian.tmpl"
@@ -37,7 +40,15 @@ HOSTS_TEMPLATE = "/etc/cloud/templates/hosts.debian.tmpl"
 STATE = "/var/lib/tacker-cir/registries.json"
 
 #: What :func:`plan` must know.
-CONTENTS = (DOCKER_DAEMON, DOCKER_LOGINS, KUBELET_LOGINS, HOSTS, HOSTS_TEMPLATE, STATE)
+CONTENTS = (
+    DOCKER_DAEMON,
+    DOCKER_LOGINS,
+    KUBELET_LOGINS,
+    HOSTS,
+    HOSTS_TEMPLATE,
+    NAME_SERVICES,
+    STATE,
+)
 TREES = (DOCKER_CERTS_D, CONTAINERD_CERTS_D)
 
 LOG = logging.getLogger(__name__)
@@ -46,6 +57,8 @@ LOG = logging.getLogger(__name__)
 _COMPLETE_PATH = re.compile(
     rf'"((?:{re.escape(DOCKER_CERTS_D)}|{re.escape(CONTAINERD_CERTS_D)})/[^"\n]+)"'
 )
+
+_HOSTS_LINE = re.compile(r"^[ \t]*hosts:([^#\n]*)", re.MULTILINE)
 
 T = TypeVar("T")
 
@@ -199,6 +212,7 @@ def hosts_files(
     """Return /etc/hosts with our lines, and what cloud-init makes it from; parameters and errors
     as for :func:`plan`, of whose files they are a part."""
     _check_hosts(node, facts, registries)
+    _check_name_services(node, facts)
     lines = [*node_lines, *_hosts_lines(registries)]
 
     def with_lines(text: str | None, path: str) -> str:
@@ -291,6 +305,23 @@ def _check_hosts(node: str, facts: Facts, registries: Sequence[RegistryConnectio
                     f"{HOSTS} says already that {name} is {address}, not {registry.hosts.address}",
                     "correct hosts_string, or remove the line from the machine or its image",
                 )
+
+
+def _check_name_services(node: str, facts: Facts) -> None:
+    """Refuse a machine that asks others before it looks into its hosts file, or never does."""
+    text = _read(node, facts, NAME_SERVICES, lambda text: text or "")
+    told = _HOSTS_LINE.search(text)
+    services = [word for word in told[1].split() if word.isalpha()] if told else ["files"]
+    # systemd-resolved reads the file as well.
+    first = next((name for name in services if name in ("files", "resolve", "dns")), "")
+    if first not in ("files", "resolve"):
+        raise HostError(
+            node,
+            f"write names into {HOSTS}",
+            f"the machine looks names up elsewhere first: {NAME_SERVICES} has hosts: "
+            f"{shown(' '.join(services))}",
+            f"let 'files' be the first in the line 'hosts' of {NAME_SERVICES}",
+        )
 
 
 def _secret(path: str, text: str | None, facts: Facts) -> ManagedFile:

@@ -131,6 +131,31 @@ def test_a_hosts_file_that_was_emptied_knows_localhost_again(left):
     assert apply(facts, [PRIVATE_CA], node_lines=("10.0.0.5 master1",)) == {}
 
 
+@pytest.mark.parametrize(
+    ("line", "counts"),
+    [
+        ("hosts: files dns", True),
+        ("hosts:\tfiles mdns4_minimal [NOTFOUND=return] dns # dns files", True),
+        ("hosts: mymachines resolve [!UNAVAIL=return] files myhostname dns", True),
+        ("hosts: myhostname files dns", True),
+        ("#hosts: dns\npasswd: files", True),
+        ("hosts: dns files", False),
+        ("hosts: dns # files", False),
+        ("hosts: dns [!UNAVAIL=return] files", False),
+        ("passwd: files\n  hosts: ldap dns", False),
+        ("hosts:", False),
+    ],
+)
+def test_whether_the_hosts_file_counts(line, counts):
+    facts = node(**{access.NAME_SERVICES: f"passwd: files\n{line}\n".encode()})
+    if counts:
+        apply(facts, [PRIVATE_CA])
+        return
+    with pytest.raises(HostError, match="let 'files' be the first in the line 'hosts' of /etc/ns"):
+        apply(facts, [PRIVATE_CA])
+    assert facts.contents[access.HOSTS] == HOSTS_FILE
+
+
 def test_what_cloud_init_writes_at_each_boot():
     """Debian's cloud images have manage_etc_hosts: the template makes /etc/hosts."""
     template = b"## template:jinja\n127.0.1.1 {{fqdn}} {{hostname}}\n"
