@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from tacker_cir import log as logging
@@ -101,13 +101,8 @@ def ensure_containerd(
         sandbox_image=sandbox_image,
         systemd_cgroup=systemd_cgroup,
     )
-    effective = containerd_dump.parse(facts.containerd_dump)
-    merged = _merged(connection.node, facts, effective, sandbox_image, systemd_cgroup)
+    merged = _settings(connection, facts, shortfalls, sandbox_image, systemd_cgroup)
     files = (kept(facts, CONTAINERD_CONFIG, merged.text), *proxy_files)
-    if not files[0].is_current(facts):
-        effective = _try(connection, facts, effective, merged.text)
-    if effective and (found := shortfalls(effective)):
-        raise _without_effect(connection, effective, found)
     restart = CONTAINERD.needs_restart(facts, files)
     note = [CONTAINERD.restart_note] if restart else []
     for directory in merged.left_plugins:
@@ -127,6 +122,28 @@ def ensure_containerd(
         if effective and (found := shortfalls(effective)):
             raise _without_effect(connection, effective, found)
     return True
+
+
+def _settings(
+    connection: Connection,
+    facts: Facts,
+    shortfalls: Callable[[Effective], list[str]],
+    sandbox_image: str | None,
+    systemd_cgroup: bool,
+) -> containerd_config.Merged:
+    """Return the file as it shall be, once it is known that nothing stands against it."""
+    effective = containerd_dump.parse(facts.containerd_dump)
+    merged = _merged(connection.node, facts, effective, sandbox_image, systemd_cgroup)
+    if effective is None:
+        # With its file containerd says nothing, as where there is none: what are its defaults?
+        effective = _try(connection, facts.text(CONTAINERD_CONFIG) or "")
+        merged = _merged(connection.node, facts, effective, sandbox_image, systemd_cgroup)
+    is_current = kept(facts, CONTAINERD_CONFIG, merged.text).is_current(facts)
+    if effective and not is_current and _may_be_overridden(facts, effective):
+        effective, is_current = _try(connection, merged.text), True
+    if effective and is_current and (found := shortfalls(effective)):
+        raise _without_effect(connection, effective, found)
+    return merged
 
 
 def _merged(
@@ -162,13 +179,14 @@ def _merged(
         raise unusable(node, CONTAINERD_CONFIG, error) from None
 
 
-def _try(
-    connection: Connection, facts: Facts, effective: Effective | None, text: str
-) -> Effective | None:
-    """Return what would be in effect with a new file; None where nothing stands against it."""
-    others = {*effective.imports} - {CONTAINERD_CONFIG} if effective else None
-    if others == set() and "imports" not in (facts.text(CONTAINERD_CONFIG) or ""):
-        return None
+def _may_be_overridden(facts: Facts, effective: Effective) -> bool:
+    """Tell whether containerd reads other files as well."""
+    imports = "imports" in (facts.text(CONTAINERD_CONFIG) or "")
+    return imports or not {*effective.imports} <= {CONTAINERD_CONFIG}
+
+
+def _try(connection: Connection, text: str) -> Effective | None:
+    """Return what would be in effect with a file."""
     command = Command.script("try the new settings of containerd", _TRY, CONTAINERD_CONFIG)
     remedy = f"repair the files that {CONTAINERD_CONFIG} imports"
     return containerd_dump.parse(connection.run(command, stdin=text.encode(), remedy=remedy).stdout)
@@ -180,15 +198,14 @@ def _without_effect(connection: Connection, effective: Effective, found: list[st
     directory = CONTAINERD_CONFIG.rpartition("/")[0]
     patterns = [path for path in effective.imports if not path.endswith(".tacker-cir-new")]
     told = connection.run(Command.script(step, _WITH_CRI, directory, *patterns)).stdout.splitlines()
-    files = (
-        shown(" and ".join(path for path in told if path != CONTAINERD_CONFIG)) or "another file"
-    )
+    files = shown(" and ".join(path for path in told if path != CONTAINERD_CONFIG))
+    cause = f"{files} has the last word, so that the file" if files else "the file"
     return HostError(
         connection.node,
         _STEP,
-        f"{files} has the last word, so that the file has no effect: {shown('; '.join(found))}",
-        f"move the settings of the CRI from there into {CONTAINERD_CONFIG}: containerd before 2.0 "
-        "takes one file's section in place of another's",
+        f"{cause} has no effect: {shown('; '.join(found))}",
+        f"move the settings of the CRI from other files into {CONTAINERD_CONFIG}: containerd "
+        "before 2.0 takes one file's section in place of another's",
     )
 
 
