@@ -104,11 +104,12 @@ judge() {
 }
 
 compare() {
-  case $4 in
-    '*') return ;;
-    -) [ -e "$5" ] || return 0 ;;
-    *) [ "$(sha256sum <"$5")" != "$4  -" ] || return 0 ;;
-  esac
+  [ "$4" != '*' ] || return 0
+  if [ -e "$5" ]; then
+    case $(sha256sum <"$5") in "$3  -" | "$4  -") return 0 ;; esac
+  else
+    case "$1 $4" in '- '* | *' -') return 0 ;; esac
+  fi
   echo "$5 was changed by somebody else meanwhile" >&2
   exit 75
 }

@@ -269,6 +269,13 @@ def test_a_file_that_somebody_else_changes_meanwhile_is_not_replaced(sshd, dial,
     with pytest.raises(exc.CommandFailed, match=f"{other} was changed by somebody else meanwhile"):
         ensure_files(connection, facts, files)
     assert path.read_bytes() == OLD and leftovers(sshd, tmp_path) == []
+    # Somebody else did the same.
+    path.write_bytes(b"ours\n")
+    other.unlink()
+    assert ensure_files(connection, facts, files) == {str(path), str(other)}
+    gone = ManagedFile(str(path), None, made_from="0" * 64)
+    path.unlink()
+    assert ensure_files(connection, facts, [gone]) == {str(path)}
 
 
 @root_only
