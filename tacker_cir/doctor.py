@@ -137,20 +137,24 @@ def _check_vims(conf: cfg.ConfigOpts) -> Iterator[Check]:
 
 
 def _check_client() -> Check:
-    """Check the Python client that Tacker asks clusters with. Of its requirements' whole range
-    Tacker 16.0.0 works with 36 only: earlier ones send no token that is given as Tacker gives it,
-    37 refuses to make objects as Tacker makes them."""
+    """Check the Python client that Tacker asks clusters with, as Tacker makes it. Of the whole
+    range that Tacker's requirements allow, Tacker 16 works with 36 only, and earlier ones with what
+    was before it: 36 takes a token under another name, and under the old one sends it without the
+    word Bearer; 37 refuses to make objects as Tacker makes them."""
     from kubernetes import client  # not where only the registry is used
+    from tacker.common.container.kubernetes_utils import KubernetesHTTPAPI
 
     subject = "Python package kubernetes"
-    settings = client.Configuration()
-    settings.api_key["BearerToken"] = "token"
-    if "BearerToken" not in settings.auth_settings():
-        return Check(subject, "sends no token for Tacker; pip install 'kubernetes>=36,<37'")
+    login = {"auth_url": "https://192.0.2.1:6443", "bearer_token": "token"}
+    settings = KubernetesHTTPAPI().get_k8s_client(login).configuration
+    wanted = ">=36,<37" if "BearerToken" in settings.api_key else "<36"
+    remedy = f"pip install 'kubernetes{wanted}'"
+    if settings.auth_settings().get("BearerToken", {}).get("value") != "Bearer token":
+        return Check(subject, f"sends no token for Tacker; {remedy}")
     try:
         client.V1ConfigMap(local_vars_configuration=settings)
     except Exception:
-        return Check(subject, "Tacker makes no CNF with it; pip install 'kubernetes>=36,<37'")
+        return Check(subject, f"Tacker makes no CNF with it; {remedy}")
     return Check(subject, detail="suits Tacker")
 
 

@@ -139,8 +139,9 @@ class KubernetesVim:
             raise VimError(
                 f"Tacker does not register the cluster at {access.url} as VIM {self.name!r} "
                 f"({_told(error, access.token)}). To do: check that the conductor's host reaches "
-                "that address, that kubernetes is among [nfvo_vim] vim_drivers and that Barbican "
-                "serves; then retry the operation"
+                "that address, that kubernetes is among [nfvo_vim] vim_drivers, that Barbican "
+                "serves, and what 'tacker-cir doctor' says of the Python package kubernetes; then "
+                "retry the operation"
             ) from None
         LOG.info("cluster at %s registered as VIM %s", access.url, self.name)
         return created

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from tests.lab import beside, tryout
+from tests.lab.cloud import tackers
 from tests.lab.kubernetes import fetch, standins
 from tests.lab.kubernetes_site import KubernetesSite
 from tests.lab.machines import network
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         if name in ("prepare", "up", "test", "demo"):
             fetch.add_options(command)
+            tackers.add_options(command)
         if name in ("prepare", "test"):
             command.add_argument(
                 "--thorough", action="store_true", help="with what the longest tests need"
@@ -112,7 +114,13 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _prepared(arguments: argparse.Namespace, times: Times) -> Prepared:
-    make = functools.partial(prepare, CACHE, times, thorough=getattr(arguments, "thorough", False))
+    make = functools.partial(
+        prepare,
+        CACHE,
+        times,
+        thorough=getattr(arguments, "thorough", False),
+        tacker=arguments.tacker,
+    )
     if not arguments.stand_ins:
         return make(order=fetch.order(arguments))
     own, order = make(), standins.ORDER
@@ -182,15 +190,34 @@ def _test(stand: CloudStand, arguments: argparse.Namespace, times: Times) -> int
     if arguments.thorough and fetch.order(arguments) is None:
         # What is fetched from them is the same Kubernetes; so the longest run shows the fetching.
         arguments.stand_ins = True
-    if words or stand.is_up() or not beside.enough_memory():
+    if words or stand.is_up():
         words = words or ["tests/lab"]
         return _inside(stand, arguments, times, ["-m", "pytest", *words, *options])
+    status = _test_all(stand, arguments, times, options)
+    if arguments.thorough and not arguments.tacker:
+        status |= _demo_with_the_oldest_tacker(times)
+    return status
+
+
+def _test_all(
+    stand: CloudStand, arguments: argparse.Namespace, times: Times, options: list[str]
+) -> int:
+    if not beside.enough_memory():
+        return _inside(stand, arguments, times, ["-m", "pytest", "tests/lab", *options])
     _prepared(arguments, times)
     options.append("--verbose")  # a line for each test, as two labs print them
     rest = [f"--ignore={file}" for file in beside.FILES]
-    with beside.second_lab([*options, *fetch.words(arguments)], times) as other:
+    choices = [*fetch.words(arguments), *tackers.words(arguments)]
+    with beside.second_lab([*options, *choices], times) as other:
         words = ["-m", "pytest", "tests/lab", *rest, *options]
         return _inside(stand, arguments, times, words) | other()
+
+
+def _demo_with_the_oldest_tacker(times: Times) -> int:
+    command = [sys.executable, "-m", "tests.lab", "demo", f"--tacker={tackers.OLDEST}"]
+    say(f"the demo with Tacker {tackers.OLDEST}, the oldest that is promised")
+    environment = {**os.environ, **times.environment}
+    return subprocess.run(command, cwd=REPOSITORY, env=environment).returncode
 
 
 def _demo(stand: CloudStand, arguments: argparse.Namespace, times: Times) -> int:
@@ -236,10 +263,14 @@ def _lab_up(stand: CloudStand, arguments: argparse.Namespace, times: Times) -> I
 
 
 def _demand_as_ordered(stand: CloudStand, arguments: argparse.Namespace) -> None:
-    """Refuse to use a lab whose clusters would have another Kubernetes than is asked for."""
-    ordered, found = fetch.order(arguments), KubernetesSite(stand.lab).release.version
-    if ordered and ordered.version != found:
-        raise LabError(f"the lab that is up has Kubernetes {found}; first: tox -e lab -- down")
+    """Refuse to use a lab that has another Kubernetes or Tacker than is asked for."""
+    ordered = fetch.order(arguments)
+    for name, wanted, found in (
+        ("Kubernetes", ordered and ordered.version, KubernetesSite(stand.lab).release.version),
+        ("Tacker", arguments.tacker, stand.cloud.tacker_environment.version),
+    ):
+        if wanted and wanted != found:
+            raise LabError(f"the lab that is up has {name} {found}; first: tox -e lab -- down")
 
 
 def _check_clean(stand: CloudStand) -> int:

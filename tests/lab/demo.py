@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,6 @@ from tests.lab.machines.host import say
 from tests.lab.registry_vnf import RegistryVnf, build_csar
 from tests.lab.stand import CloudStand
 from tests.lab.times import Times
-from tests.lab.vnf import tacker_cir
 
 GUEST = "debian-12"
 TAG = "demo/image:1"
@@ -162,13 +162,21 @@ def _nodes(cluster: ClusterVnf, count: int) -> str:
 
 
 def _doctor(stand: CloudStand, csar: Path) -> None:
-    words = ["doctor", "--csar", str(csar)]
+    environment = stand.cloud.tacker_environment
+    words = [*environment.doctor(), "--csar", str(csar)]
     for file in stand.cloud.conductor_config:
         words += ["--config-file", str(file)]
     try:
-        print(tacker_cir(*words), end="")
+        done = subprocess.run(
+            words,
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environment.variables},
+        )
     except subprocess.CalledProcessError as error:
         raise StepFailed(error.stdout) from None
+    print(done.stdout, end="")
 
 
 def _push_and_pull(user: DockerHost, archive: Path, address: str) -> str:

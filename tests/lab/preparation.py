@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.cloud import daemons
+from tests.lab.cloud import daemons, tackers
 from tests.lab.kubernetes import archives, fetch, programs, repository, source
 from tests.lab.kubernetes.fetch import Order
 from tests.lab.machines import apt, base, cgroups, images, packages, services
@@ -61,11 +61,14 @@ class Plan:
             say(f"to make: {len(missing)} parts, {megabytes} MB, about {minutes:.0f} minutes")
 
 
-def plan(cache: Path, *, thorough: bool = False, order: Order | None = None) -> Plan:
+def plan(
+    cache: Path, *, thorough: bool = False, order: Order | None = None, tacker: str | None = None
+) -> Plan:
     """Find out what a lab needs.
 
     :param thorough: also what only the longest tests need.
     :param order: of another Kubernetes, which clusters shall have.
+    :param tacker: version of another Tacker, which the cloud shall run.
     """
     distribution = apt.Distribution.find(cache)
     tree = base.part(cache, distribution)
@@ -78,6 +81,7 @@ def plan(cache: Path, *, thorough: bool = False, order: Order | None = None) -> 
     archived = archives.part(cache, distribution, compiled)
     suites = NEWER_SUITES if thorough and os_release()["ID"] == "debian" else ()
     fetched = fetch.parts(cache, distribution, tree, archived, order) if order else ()
+    other = tackers.parts(cache, tacker) if tacker else ()
     newer = {suite: packages.newer_part(cache, distribution, suite) for suite in suites}
     libraries = distribution.libraries(daemons.mariadb_package(distribution))
     tools = fetch.HOST_PACKAGES if order else []
@@ -86,7 +90,7 @@ def plan(cache: Path, *, thorough: bool = False, order: Order | None = None) -> 
         [*base.HOST_PACKAGES, *source.HOST_PACKAGES, *libraries, *tools],
         # The compiler goes first, as all else fits beside it.
         (compiled, tree, cloud, repositories, daemon_programs, registry_image, kubernetes,
-         archived, *fetched, *newer.values()),
+         archived, *fetched, *other, *newer.values()),
         Prepared(
             base=tree.target,
             repositories=repositories.target,
@@ -97,23 +101,33 @@ def plan(cache: Path, *, thorough: bool = False, order: Order | None = None) -> 
             kubernetes=kubernetes.target,
             images=archived.target,
             fetched=fetched[-1].target if fetched else None,
+            tacker=other[0].target if other else None,
+            tacker_package=other[1].target if other else None,
             newer={suite: part.target for suite, part in newer.items()},
         ),
     )  # fmt: skip
 
 
 def prepare(
-    cache: Path, times: Times, *, thorough: bool = False, order: Order | None = None
+    cache: Path,
+    times: Times,
+    *,
+    thorough: bool = False,
+    order: Order | None = None,
+    tacker: str | None = None,
 ) -> Prepared:
     """Make everything that is not there yet.
 
     :param order: of another Kubernetes, which clusters shall have.
+    :param tacker: version of another Tacker, which the cloud shall run.
     :raises LabError: a part cannot be made; those that were made stay.
     """
     if order:
         order.check(cgroups.is_unified())
+    if tacker:
+        tackers.check(tacker)
     with preparation(), locked(cache / "locks/preparation"):
-        needed = plan(cache, thorough=thorough, order=order)
+        needed = plan(cache, thorough=thorough, order=order, tacker=tacker)
         needed.show(cache)
         absent = apt.missing(needed.host_packages)
         if absent or not all_there(needed.parts):

@@ -65,7 +65,23 @@ def test_a_client_that_sends_no_token(faults, monkeypatch):
 
     monkeypatch.setattr(client.Configuration, "auth_settings", lambda _self: {})
     found = faults(f"[tacker]\nvnflcm_mgmt_driver = {BOTH}\n{DOMAINS}")
-    assert "sends no token" in found["Python package kubernetes"]
+    fault = found["Python package kubernetes"]
+    assert fault == "sends no token for Tacker; pip install 'kubernetes>=36,<37'"
+
+
+def test_a_client_that_is_newer_than_tacker(faults, monkeypatch):
+    """Tacker before 16 names a token as clients before 36 did: newer ones send it incomplete."""
+    from kubernetes import client
+    from tacker.common.container.kubernetes_utils import KubernetesHTTPAPI
+
+    settings = client.Configuration()
+    settings.api_key["authorization"], settings.api_key_prefix["authorization"] = "token", "Bearer"
+    monkeypatch.setattr(
+        KubernetesHTTPAPI, "get_k8s_client", lambda _self, _login: client.ApiClient(settings)
+    )
+    found = faults(f"[tacker]\nvnflcm_mgmt_driver = {BOTH}\n{DOMAINS}")
+    fault = found["Python package kubernetes"]
+    assert fault == "sends no token for Tacker; pip install 'kubernetes<36'"
 
 
 def test_a_client_that_refuses_what_tacker_gives_it(faults, monkeypatch):

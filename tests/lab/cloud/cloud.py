@@ -15,6 +15,7 @@ from tests.lab.cloud import daemons, identity, keys, orchestration, settings, vn
 from tests.lab.cloud.api import Tacker
 from tests.lab.cloud.process import Supervisor
 from tests.lab.cloud.records import Record, Records
+from tests.lab.cloud.tackers import OWN, Environment
 from tests.lab.machines import MachineLab, network
 from tests.lab.machines.host import REPOSITORY, say, step
 
@@ -102,7 +103,7 @@ class Cloud:
 
     def start_conductor(self) -> None:
         """Start tacker-conductor (again) and wait until it takes work."""
-        self._supervisor.start(vnfm.conductor(self.dir / "tacker"))
+        self._supervisor.start(vnfm.conductor(self.dir / "tacker", self.tacker_environment))
 
     def kill_conductor(self) -> None:
         """End tacker-conductor in the middle of its work (SIGKILL)."""
@@ -142,6 +143,12 @@ class Cloud:
         return vnfm.conductor_config(self.dir / "tacker")
 
     @property
+    def tacker_environment(self) -> Environment:
+        """Where the Tacker is that the lab runs."""
+        made = self._lab.prepared
+        return Environment(made.tacker, made.tacker_package) if made.tacker else OWN
+
+    @property
     def rc(self) -> Path:
         """Shell file for using the cloud by hand."""
         return self.dir / "openrc"
@@ -163,14 +170,15 @@ class Cloud:
         broker_up = pool.submit(lambda: [start(service) for service in broker])
         database_up = pool.submit(start, database)
         images_up = pool.submit(start, orchestration.images(top / "records"))
+        tacker = self.tacker_environment
         identity.prepare(top / "keystone", self._supervisor)
         orchestration.prepare(top / "heat")
         keys.prepare(top / "barbican")
-        vnfm.prepare(top / "tacker", self._drivers, self._conductor_options)
+        vnfm.prepare(top / "tacker", tacker, self._drivers, self._conductor_options)
         database_up.result()
         heat_tables = pool.submit(orchestration.migrate, top / "heat", self._supervisor)
-        tacker_tables = pool.submit(vnfm.migrate, top / "tacker", self._supervisor)
-        identity.migrate(top / "keystone", self._supervisor)
+        tacker_tables = pool.submit(vnfm.migrate, top / "tacker", tacker, self._supervisor)
+        identity.migrate(top / "keystone", self._supervisor, tacker.keystone)
         start(identity.service(top / "keystone"))
         with network.entered(self._lab.netns):
             stack_domain = identity.add_accounts()
@@ -188,8 +196,8 @@ class Cloud:
             pool.submit(start, keys.service(top / "barbican")),
             pool.submit(start, orchestration.engine(top / "heat", engine_environment)),
             pool.submit(start, orchestration.api(top / "heat")),
-            pool.submit(start, vnfm.server(top / "tacker")),
-            pool.submit(start, vnfm.conductor(top / "tacker")),
+            pool.submit(start, vnfm.server(top / "tacker", tacker)),
+            pool.submit(start, vnfm.conductor(top / "tacker", tacker)),
         )
         with network.entered(self._lab.netns):
             self.tacker().register_vim("lab", settings.CREDENTIALS)

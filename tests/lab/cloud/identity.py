@@ -39,13 +39,16 @@ def prepare(directory: Path, supervisor: Supervisor) -> None:
         _manage(directory, supervisor, command, *owner)
 
 
-def migrate(directory: Path, supervisor: Supervisor) -> None:
-    """Make Keystone's tables and its own account and endpoint."""
+def migrate(directory: Path, supervisor: Supervisor, endpoint: str) -> None:
+    """Make Keystone's tables and its own account and endpoint.
+
+    :param endpoint: its address in the catalog.
+    """
     _manage(directory, supervisor, "db_sync")
     _manage(directory, supervisor, "bootstrap", "--bootstrap-password", settings.ADMIN_PASSWORD,
             "--bootstrap-region-id", settings.REGION,
-            "--bootstrap-public-url", settings.AUTH_URL,
-            "--bootstrap-internal-url", settings.AUTH_URL)  # fmt: skip
+            "--bootstrap-public-url", endpoint,
+            "--bootstrap-internal-url", endpoint)  # fmt: skip
 
 
 def service(directory: Path) -> Service:

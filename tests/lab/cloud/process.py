@@ -77,12 +77,14 @@ class Supervisor:
             raise LabError(f"{service.name} ended at its start\n{self.tail(service.name)}")
         say(f"{service.name}: ready after {time.monotonic() - begun:.1f} s")
 
-    def run(self, name: str, argv: Sequence[str]) -> None:
+    def run(
+        self, name: str, argv: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> None:
         """Run a command to its end as part of a service; its output is in the service's log.
 
         :raises LabError: when it fails; with the end of the log.
         """
-        if self._spawn(name, [], argv, {}).returncode != 0:
+        if self._spawn(name, [], argv, environment or {}).returncode != 0:
             raise LabError(f"failed: {shlex.join(argv)}\n{self.tail(name)}")
 
     def stop(self, name: str, seconds: float, leave: int = 0) -> None:

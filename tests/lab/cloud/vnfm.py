@@ -21,6 +21,7 @@ from tests.lab.cloud.daemons import (
     database_url,
 )
 from tests.lab.cloud.process import Service, Supervisor
+from tests.lab.cloud.tackers import Environment
 from tests.lab.machines.host import LabError
 
 SERVER = "tacker-server"
@@ -30,9 +31,15 @@ ENDPOINT = f"http://127.0.0.1:{settings.TACKER_PORT}"
 STACK_RETRY_WAIT = 4
 
 
-def prepare(directory: Path, drivers: Sequence[str], conductor: settings.Sections) -> None:
+def prepare(
+    directory: Path,
+    environment: Environment,
+    drivers: Sequence[str],
+    conductor: settings.Sections,
+) -> None:
     """Write Tacker's settings.
 
+    :param environment: where Tacker is.
     :param drivers: names of the VNF LCM management drivers, as in tacker.conf.
     :param conductor: further options of the conductor, by section.
     """
@@ -45,7 +52,7 @@ def prepare(directory: Path, drivers: Sequence[str], conductor: settings.Section
                 "transport_url": TRANSPORT_URL,
                 "bind_host": "127.0.0.1",
                 "bind_port": settings.TACKER_PORT,
-                "api_paste_config": settings.data_file("tacker/api-paste.ini"),
+                "api_paste_config": environment.data_file("api-paste.ini"),
                 "state_path": directory,
                 "auth_strategy": "keystone",
             },
@@ -73,30 +80,30 @@ def prepare(directory: Path, drivers: Sequence[str], conductor: settings.Section
         },
     )
     # Looked for in etc/ of the state path.
-    shutil.copy(settings.data_file("tacker/prometheus-plugin.yaml"), directory / "etc")
+    shutil.copy(environment.data_file("prometheus-plugin.yaml"), directory / "etc")
     own = dict(conductor)
     own["DEFAULT"] = {"debug": True, **own.get("DEFAULT", {})}
     settings.write(directory / "conductor.conf", own)
 
 
-def migrate(directory: Path, supervisor: Supervisor) -> None:
+def migrate(directory: Path, environment: Environment, supervisor: Supervisor) -> None:
     """Make Tacker's tables."""
-    argv = [settings.program("tacker-db-manage"), *_configured(directory), "upgrade", "head"]
-    supervisor.run(SERVER, argv)
+    argv = [*environment.command("tacker-db-manage"), *_configured(directory), "upgrade", "head"]
+    supervisor.run(SERVER, argv, environment.variables)
 
 
-def server(directory: Path) -> Service:
+def server(directory: Path, environment: Environment) -> Service:
     """tacker-server as a service."""
-    argv = [settings.program(SERVER), *_configured(directory)]
-    return Service(SERVER, argv, port=settings.TACKER_PORT)
+    argv = [*environment.command(SERVER), *_configured(directory)]
+    return Service(SERVER, argv, environment.variables, port=settings.TACKER_PORT)
 
 
-def conductor(directory: Path) -> Service:
+def conductor(directory: Path, environment: Environment) -> Service:
     """tacker-conductor as a service."""
-    argv = [settings.program(CONDUCTOR)]
+    argv = environment.command(CONDUCTOR)
     for path in conductor_config(directory):
         argv += ["--config-file", str(path)]
-    return Service(CONDUCTOR, argv, queue="TACKER_CONDUCTOR")
+    return Service(CONDUCTOR, argv, environment.variables, queue="TACKER_CONDUCTOR")
 
 
 def reopen(operation: str, error_point: int) -> None:

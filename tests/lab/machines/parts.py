@@ -83,6 +83,8 @@ class Prepared:
 
     :param base: the tree that all machines lie over.
     :param repositories: directory of the machines' package repositories, by name.
+    :param tacker: Python environment of another Tacker, which the cloud then runs.
+    :param tacker_package: directory with this package, for that Tacker.
     :param newer: repositories of newer suites, by suite; only the longest tests have them.
     :param daemons: tree with docker-registry and tinyproxy.
     :param registry_image: archive of registry:latest.
@@ -102,6 +104,8 @@ class Prepared:
     kubernetes: Path | None = None
     images: Path | None = None
     fetched: Path | None = None
+    tacker: Path | None = None
+    tacker_package: Path | None = None
     newer: dict[str, Path] = dataclasses.field(default_factory=dict)
 
     def write(self, path: Path) -> None:
