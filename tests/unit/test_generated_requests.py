@@ -172,11 +172,13 @@ def requests(draw: Any, base: dict[str, Any]) -> dict[str, Any]:
             except (KeyError, IndexError, TypeError):
                 break
         else:
-            if isinstance(inner, dict) and last in inner and draw(st.integers(0, 9)) == 0:
-                del inner[last]
-            elif isinstance(inner, dict) or (isinstance(inner, list) and last < len(inner)):
+            # What is there may have become something else by the change before.
+            kind = dict if isinstance(last, str) else list
+            if isinstance(inner, kind) and (kind is dict or last < len(inner)):
                 old = inner.get(last) if isinstance(inner, dict) else inner[last]
                 inner[last] = draw(changes(old))
+                if isinstance(inner, dict) and draw(st.integers(0, 9)) == 0:
+                    del inner[last]
             if isinstance(inner, dict) and draw(st.integers(0, 19)) == 0:
                 inner[draw(texts)] = draw(texts)
     return request
@@ -578,6 +580,6 @@ def test_the_counts(capsys):
     for kind in ("registry VNF", "cluster", "metadata", "proxies"):
         total = COUNTS[f"{kind} accepted"] + COUNTS[f"{kind} refused"]
         assert total >= EXAMPLES / 3
-        assert min(COUNTS[f"{kind} accepted"], COUNTS[f"{kind} refused"]) >= total / 10, kind
+        assert min(COUNTS[f"{kind} accepted"], COUNTS[f"{kind} refused"]) >= total / 20, kind
     for kind in ("image archives", "certificates", "templates"):
         assert COUNTS[f"{kind} accepted"] and COUNTS[f"{kind} refused"], kind
