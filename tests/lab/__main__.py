@@ -210,7 +210,7 @@ def _test_all(
     choices = [*fetch.words(arguments), *tackers.words(arguments)]
     with beside.second_lab([*options, *choices], times) as other:
         words = ["-m", "pytest", "tests/lab", *rest, *options]
-        return _inside(stand, arguments, times, words) | other()
+        return _inside(stand, arguments, times, words, beside_another=True) | other()
 
 
 def _demo_with_the_oldest_tacker(times: Times) -> int:
@@ -225,14 +225,24 @@ def _demo(stand: CloudStand, arguments: argparse.Namespace, times: Times) -> int
 
 
 def _inside(
-    stand: CloudStand, arguments: argparse.Namespace, times: Times, words: list[str]
+    stand: CloudStand,
+    arguments: argparse.Namespace,
+    times: Times,
+    words: list[str],
+    beside_another: bool = False,
 ) -> int:
-    """Run Python inside the network of a lab that is up meanwhile."""
+    """Run Python inside the network of a lab that is up meanwhile.
+
+    :param beside_another: its lines stand among those of another lab.
+    """
     with _lab_up(stand, arguments, times):
         command = [*network.inside(stand.lab.netns), sys.executable, *words]
         environment = {**os.environ, **times.environment}
-        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment)
+        how = beside.PIPED if beside_another else {}
+        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, **how)
         try:
+            if beside_another:
+                beside.relay(process, stand.lab.netns).join()
             status = process.wait()
         except KeyboardInterrupt:
             # From a terminal the child got the signal too; from kill(1) only we did.

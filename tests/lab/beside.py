@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from tests.lab.machines.host import NETNS, REPOSITORY, RUN, say
 from tests.lab.times import Times
@@ -19,6 +20,13 @@ from tests.lab.times import Times
 FILES = ("tests/lab/test_cluster_vnf.py",)
 #: Both labs with all of their machines, and the rest of a system.
 GIGABYTES = 10
+#: How a process is started whose lines stand among another lab's.
+PIPED: dict[str, Any] = {
+    "stdin": subprocess.DEVNULL,
+    "stdout": subprocess.PIPE,
+    "stderr": subprocess.STDOUT,
+    "text": True,
+}
 
 
 def enough_memory() -> bool:
@@ -28,11 +36,23 @@ def enough_memory() -> bool:
     return int(fields["MemAvailable"].split()[0]) * 1024 >= GIGABYTES * 10**9
 
 
+def relay(process: subprocess.Popen[str], name: str) -> threading.Thread:
+    """Show the lines of a process that was started with :data:`PIPED`, each whole and behind the
+    name of its lab; the thread ends with the process's output."""
+
+    def show() -> None:
+        assert process.stdout
+        for line in process.stdout:
+            print(f"{name}: {line}", end="", flush=True)
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    return thread
+
+
 @contextlib.contextmanager
 def second_lab(words: Sequence[str], times: Times) -> Iterator[Callable[[], int]]:
     """Run the tests of :data:`FILES` in a lab of their own while the block runs.
-
-    Its lines are shown as they come, each behind the name of the lab.
 
     :param words: for pytest.
     :returns: a function that waits for the end and returns the exit status.
@@ -44,20 +64,9 @@ def second_lab(words: Sequence[str], times: Times) -> Iterator[Callable[[], int]
         "TACKER_CIR_LAB_NETNS": name,
         "TACKER_CIR_LAB_RUN": f"{RUN}-2",
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.lab", "test", *FILES, *words],
-        cwd=REPOSITORY,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-    def relay() -> None:
-        assert process.stdout
-        for line in process.stdout:
-            print(f"{name}: {line}", end="", flush=True)
+    words = [sys.executable, "-m", "tests.lab", "test", *FILES, *words]
+    process = subprocess.Popen(words, cwd=REPOSITORY, env=environment, **PIPED)
+    thread = relay(process, name)
 
     def wait() -> int:
         if process.poll() is None:
@@ -65,8 +74,6 @@ def second_lab(words: Sequence[str], times: Times) -> Iterator[Callable[[], int]
         thread.join()
         return process.wait()
 
-    thread = threading.Thread(target=relay, daemon=True)
-    thread.start()
     try:
         yield wait
     finally:
