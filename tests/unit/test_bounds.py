@@ -27,7 +27,7 @@ def hosts(text: str, count: int) -> dict[str, Any]:
     return cluster(**{KEY: [REGISTRY | {"hosts_string": f"10.0.0.1{text}"}] * count})
 
 
-#: Seconds, bytes of memory and characters that a refusal may take.
+#: Seconds of processor time, bytes of memory and characters that a refusal may take.
 SECONDS, MEMORY, CHARACTERS = 20, 64 * 1024**2, 32 * 1024
 
 
@@ -70,7 +70,7 @@ LARGE = {
 @pytest.mark.parametrize("given", LARGE.values(), ids=LARGE.keys())
 def test_a_refusal_is_cheap_and_short(given):
     tracemalloc.start()
-    began = time.monotonic()
+    began = time.process_time()
     try:
         for parse in (k8s_cluster.parse, private_registry.parse):
             with pytest.raises(InvalidRequest) as caught:
@@ -79,7 +79,7 @@ def test_a_refusal_is_cheap_and_short(given):
         assert tracemalloc.get_traced_memory()[1] < MEMORY
     finally:
         tracemalloc.stop()
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
 
 
 def test_a_request_that_is_large_and_right():

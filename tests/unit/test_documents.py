@@ -72,12 +72,12 @@ def _doubling(form: str) -> str:
     ids=lambda value: value[:20],
 )
 def test_what_is_refused_at_once(text, problem):
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(DocumentError, match=problem):
         load_yaml(text)
     with pytest.raises(DocumentError):
         load_yaml_all(text)
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
 
 
 @pytest.mark.parametrize(
