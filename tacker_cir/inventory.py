@@ -18,12 +18,12 @@ from keystoneauth1 import session as keystone_session
 from keystoneauth1.identity import v3
 
 from tacker_cir import log as logging
-from tacker_cir import whole_requests
 from tacker_cir.exceptions import InventoryError
 from tacker_cir.hostkeys import parse_public_key
 from tacker_cir.params.schema import did_you_mean
 from tacker_cir.reading import Unreadable, reader
 from tacker_cir.text import shown
+from tacker_cir.whole_requests import session as new_session
 
 LOG = logging.getLogger(__name__)
 
@@ -325,7 +325,7 @@ def _session(access_info: Mapping[str, Any]) -> keystone_session.Session:
     )
     auth = v3.Password(**{n: access_info[n] for n in names if access_info.get(n)})
     return keystone_session.Session(
-        auth=auth, verify=verify, timeout=REQUEST_TIMEOUT, session=whole_requests.session()
+        auth=auth, verify=verify, timeout=REQUEST_TIMEOUT, session=new_session()
     )
 
 
