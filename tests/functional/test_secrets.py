@@ -23,9 +23,11 @@ from tacker_cir.params.proxy import Proxy
 from tests.functional.conftest import connect
 from tests.functional.server import IS_ROOT, USER
 
-PASSWORD = "MARKpassword it's"
-PROXY_PASSWORD = "MARKproxy"
-PROXY_URL = "http://user:MARKproxy%21@192.0.2.9:3128"
+#: In every secret of these tests, and in no command line of anything else on the machine.
+MARK = "tcir7secret"
+PASSWORD = "tcir7secretpassword it's"
+PROXY_PASSWORD = "tcir7secretproxy"
+PROXY_URL = "http://user:tcir7secretproxy%21@192.0.2.9:3128"
 
 
 class CommandLines:
@@ -71,7 +73,7 @@ def key_lines(key: str) -> list[str]:
 
 
 def assert_unmarked(text: str, *keys: str) -> None:
-    for mark in ("MARK", *(line for key in keys for line in key_lines(key))):
+    for mark in (MARK, *(line for key in keys for line in key_lines(key))):
         assert mark not in text
 
 
@@ -97,7 +99,7 @@ def test_no_secret_in_logs_errors_and_command_lines(sshd, everything_logged):
     assert_unmarked("".join(texts), sshd.user_key)
     assert_unmarked(everything_logged.text, sshd.user_key)
     assert any(r.name.startswith("paramiko") for r in everything_logged.records)
-    assert not any(b"MARK" in line for line in watch.seen)
+    assert not any(MARK.encode() in line for line in watch.seen)
 
 
 def test_no_secret_in_a_refused_login(sshd, everything_logged):
@@ -111,7 +113,7 @@ def test_only_root_reads_files_with_secrets_at_any_moment(sshd, dial, tmp_path):
     proxy = Proxy(Secret(PROXY_URL), Secret(PROXY_URL), "localhost")
     wanted = docker.desired_files(Facts(), DockerPackage(), proxy)
     files = [ManagedFile(f"{tmp_path}/root{f.path}", f.content, f.mode) for f in wanted]
-    secret = [file for file in files if file.content and b"MARK" in file.content]
+    secret = [file for file in files if file.content and MARK.encode() in file.content]
     assert len(secret) == 2
     modes: dict[str, set[int]] = {}
     end = threading.Event()
@@ -120,7 +122,7 @@ def test_only_root_reads_files_with_secrets_at_any_moment(sshd, dial, tmp_path):
         while not end.is_set():
             for path in (tmp_path / "root").rglob("*"):
                 with contextlib.suppress(OSError):
-                    if path.is_file() and b"MARK" in path.read_bytes():
+                    if path.is_file() and MARK.encode() in path.read_bytes():
                         modes.setdefault(path.name, set()).add(path.stat().st_mode & 0o777)
 
     watcher = threading.Thread(target=watch)
@@ -131,7 +133,7 @@ def test_only_root_reads_files_with_secrets_at_any_moment(sshd, dial, tmp_path):
         end.set()
         watcher.join()
     for path in (tmp_path / "root").rglob("*"):
-        if path.is_file() and b"MARK" in path.read_bytes():
+        if path.is_file() and MARK.encode() in path.read_bytes():
             modes.setdefault(path.name, set()).add(path.stat().st_mode & 0o777)
     assert len(modes) >= 2
     assert set().union(*modes.values()) == {0o600}
