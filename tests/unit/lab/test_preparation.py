@@ -112,6 +112,7 @@ def test_one_that_fails_ends_the_others_and_leaves_nothing_half_made(tmp_path):
 def test_an_interrupt_ends_what_threads_run(tmp_path):
     """In a process of its own, as a terminal's Ctrl-C reaches it."""
     script = f"""
+import signal
 import sys
 from pathlib import Path
 from tests.lab.machines.host import preparation, run
@@ -122,6 +123,8 @@ def long(path):
     print("begun", flush=True)
     run(["sleep", "60"])
 
+# As the lab's command does: a shell's background job begins with it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with preparation():
     make_all([Part("slow", Path({str(tmp_path)!r}) / "slow" / "x", long, 1, 1)])
 """
