@@ -77,7 +77,7 @@ def plan(
     registry_image = images.part(cache, daemon_programs)
     cloud = daemons.part(cache, distribution)
     compiled = programs.part(distribution)
-    kubernetes = repository.part(cache, distribution, tree, compiled)
+    kubernetes = repository.part(cache, repositories, compiled)
     archived = archives.part(cache, distribution, compiled)
     suites = NEWER_SUITES if thorough and os_release()["ID"] == "debian" else ()
     fetched = fetch.parts(cache, distribution, tree, archived, order) if order else ()

@@ -13,40 +13,28 @@ from pathlib import Path
 
 from tests.lab.kubernetes import debs
 from tests.lab.kubernetes.release import KEY
-from tests.lab.machines import apt, repositories
+from tests.lab.machines import apt, packages, repositories
 from tests.lab.machines.parts import Part
 
-# What the packages depend on, the container runtimes, and for clusters with several masters
-# the load balancer and its virtual address.
-FROM_THE_DISTRIBUTION = [
-    "conntrack",
-    "ebtables",
-    "ethtool",
-    "socat",
-    debs.CNI_PLUGINS,
-    "docker.io",
-    "containerd",
-    "runc",
-    "haproxy",
-    "keepalived",
-]
 
+def part(cache: Path, machines: Part, compiled: Part) -> Part:
+    """The repository's directory.
 
-def part(cache: Path, distribution: apt.Distribution, base: Part, compiled: Part) -> Part:
-    """The repository's directory, for machines over the given base tree."""
+    :param machines: the machines' repositories, which have what the packages depend on.
+    """
     recipe = [Path(module).read_bytes() for module in (__file__, debs.__file__)]
-    name = apt.fingerprint(recipe, compiled.target.name, base.target.name)
+    name = apt.fingerprint(recipe, compiled.target.name, machines.target.name)
 
     def build(tree: Path) -> None:
         tree.mkdir()
-        status = base.target / "var/lib/dpkg/status"
-        found = distribution.download(FROM_THE_DISTRIBUTION, status, tree)
-        (plugins,) = (deb for deb in found if deb.name.startswith(f"{debs.CNI_PLUGINS}_"))
+        for deb in (machines.target / packages.LOCAL).glob("*.deb"):
+            (tree / deb.name).hardlink_to(deb)
+        (plugins,) = tree.glob(f"{debs.CNI_PLUGINS}_*.deb")
         debs.build_all(compiled.target, plugins, tree)
         index(tree)
 
     target = cache / "kubernetes/packages" / name
-    return Part("repository of Kubernetes", target, build, 480, 0.6, (base, compiled))
+    return Part("repository of Kubernetes", target, build, 100, 0.1, (machines, compiled))
 
 
 def index(tree: Path) -> None:

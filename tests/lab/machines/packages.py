@@ -33,6 +33,9 @@ PACKAGES = [
     "keepalived",
 ]
 NEWER = ["containerd", "docker.io", "docker-cli"]
+LOCAL = "local"
+"""The repository with what machines need of the distribution, below the built tree."""
+
 KEY = "docker-ce/gpg"
 """The public key of the docker-ce repository below the built tree: armored, as Docker's is."""
 
@@ -46,7 +49,7 @@ def part(cache: Path, distribution: apt.Distribution, base: Part) -> Part:
     name = apt.fingerprint(recipe, base.target.name, _codenames())
 
     def build(tree: Path) -> None:
-        local = tree / "local"
+        local = tree / LOCAL
         debs = distribution.download(PACKAGES, base.target / "var/lib/dpkg/status", local)
         _index(local)
         _repack(debs, tree / "docker-ce/pool")
