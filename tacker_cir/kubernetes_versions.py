@@ -29,3 +29,8 @@ FIRST_WITHOUT_CONTAINERD_1 = 36
 def minor(version: str) -> int:
     """Return NN of ``1.NN.P``."""
     return int(version.split(".")[1])
+
+
+def packages_uri(minor: int) -> str:
+    """Return the apt repository of 1.NN on pkgs.k8s.io: suite ``/``, its key in ``Release.key``."""
+    return f"https://pkgs.k8s.io/core:/stable:/v1.{minor}/deb/"

@@ -78,7 +78,7 @@ class KubernetesPackages:
     @property
     def default_uri(self) -> str:
         """The apt repository (suite ``/``, its key in the file ``Release.key``) of pkgs.k8s.io."""
-        return f"https://pkgs.k8s.io/core:/stable:/v1.{self.minor}/deb/"
+        return kubernetes_versions.packages_uri(self.minor)
 
 
 @dataclass(frozen=True)

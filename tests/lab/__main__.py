@@ -19,15 +19,15 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from tests.lab import beside, tryout
-from tests.lab.cloud import tackers
-from tests.lab.kubernetes import fetch, standins
-from tests.lab.kubernetes_site import KubernetesSite
-from tests.lab.machines import network
-from tests.lab.machines.host import CACHE, REPOSITORY, LabError, os_release, say
-from tests.lab.machines.parts import Prepared, all_there
-from tests.lab.preparation import plan, prepare
-from tests.lab.stand import CloudStand
-from tests.lab.times import Times
+from tests.testbed.cloud import tackers
+from tests.testbed.kubernetes import fetch, standins
+from tests.testbed.kubernetes_site import KubernetesSite
+from tests.testbed.machines import network
+from tests.testbed.machines.host import CACHE, REPOSITORY, LabError, os_release, say
+from tests.testbed.machines.parts import Prepared, all_there
+from tests.testbed.preparation import plan, prepare
+from tests.testbed.stand import CloudStand
+from tests.testbed.times import Times
 
 #: prctl(2): the signal to get when the parent dies.
 PR_SET_PDEATHSIG = 1

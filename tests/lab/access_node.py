@@ -16,8 +16,8 @@ from tacker_cir.registry import connection as access
 from tacker_cir.registry.verify import verify_access
 from tacker_cir.ssh import Connection
 from tests.lab.login import log_in
-from tests.lab.machines import MachineLab
-from tests.lab.machines.base import GATEWAY
+from tests.testbed.machines import MachineLab
+from tests.testbed.machines.base import GATEWAY
 
 #: Deadlines that suit a lab: a fault shows soon.
 SERVICE_TIMEOUT, REGISTRY_TIMEOUT, PULL_TIMEOUT = 60, 2, 60

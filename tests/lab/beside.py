@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tests.lab.machines.host import NETNS, REPOSITORY, RUN, say
-from tests.lab.times import Times
+from tests.testbed.machines.host import NETNS, REPOSITORY, RUN, say
+from tests.testbed.times import Times
 
 #: What runs in the second lab.
 FILES = ("tests/lab/test_cluster_vnf.py",)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.lab.cluster_vnf import ClusterVnf
-from tests.lab.machines.host import wait_for
+from tests.testbed.machines.host import wait_for
 
 POD_SECONDS = 120
 #: Seconds between two looks: each is a process of kubectl.

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.lab.stand import CloudStand
 from tests.lab.vnf import Server, Vnf, sample_request, tacker_cir
+from tests.testbed.stand import CloudStand
 
 GUEST = "debian-12-k8s"
 PARAMETER = "k8s_cluster_installation_param"

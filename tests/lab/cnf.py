@@ -12,8 +12,8 @@ from typing import Any
 
 from tacker_cir.csar.sources import samples_dir, sol001_definitions
 from tests.lab.cluster_vnf import Vim
-from tests.lab.stand import CloudStand
 from tests.lab.vnf import Vnf
+from tests.testbed.stand import CloudStand
 
 MANIFEST = "Files/kubernetes/app.json"
 #: Name of the Deployment, which Tacker finds by the VDU's name.

@@ -12,11 +12,11 @@ from collections import defaultdict
 import paramiko
 import pytest
 
-from tests.lab import progress
 from tests.lab.driving import RegistryMachine
-from tests.lab.machines import MachineLab, images, services
-from tests.lab.stand import CloudStand
-from tests.lab.times import Times
+from tests.testbed import progress
+from tests.testbed.machines import MachineLab, images, services
+from tests.testbed.stand import CloudStand
+from tests.testbed.times import Times
 
 _FOLLOWER = pytest.StashKey[progress.Follower]()
 #: Addresses of machines that tests make by hand; the lab's Neutron gives none of them away.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import grpc
 
-from tests.lab.machines import MachineLab
+from tests.testbed.machines import MachineLab
 
 _PULL = "/runtime.v1.ImageService/PullImage"
 _SOCKET = "/run/containerd/containerd.sock"

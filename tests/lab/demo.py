@@ -13,18 +13,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.lab import progress
 from tests.lab.cluster_checks import run_everywhere
 from tests.lab.cluster_vnf import ClusterVnf
 from tests.lab.cluster_vnf import build_csar as build_cluster_csar
 from tests.lab.docker_host import DockerHost
 from tests.lab.driving import registry_status, tags
-from tests.lab.kubernetes_site import KubernetesSite
-from tests.lab.machines import images
-from tests.lab.machines.host import say
 from tests.lab.registry_vnf import RegistryVnf, build_csar
-from tests.lab.stand import CloudStand
-from tests.lab.times import Times
+from tests.testbed import progress
+from tests.testbed.kubernetes_site import KubernetesSite
+from tests.testbed.machines import images
+from tests.testbed.machines.host import say
+from tests.testbed.stand import CloudStand
+from tests.testbed.times import Times
 
 GUEST = "debian-12"
 TAG = "demo/image:1"

@@ -9,8 +9,8 @@ from pathlib import Path
 from tacker_cir.command import Command
 from tacker_cir.ssh import Connection
 from tests.lab.login import log_in
-from tests.lab.machines import MachineLab
-from tests.lab.machines.network import NETWORK
+from tests.testbed.machines import MachineLab
+from tests.testbed.machines.network import NETWORK
 
 ADDRESS = "198.51.100.250"
 

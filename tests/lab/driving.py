@@ -20,7 +20,7 @@ from tacker_cir.package import VnfPackage
 from tacker_cir.params import private_registry
 from tacker_cir.registry.server import ensure_registry
 from tacker_cir.ssh import connect
-from tests.lab.machines import MachineLab
+from tests.testbed.machines import MachineLab
 
 LOGIN = {"ssh_cp_name": "CP1", "ssh_username": "ubuntu", "ssh_password": "ubuntu"}
 

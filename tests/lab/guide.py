@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Mapping
 
-from tests.lab.machines.host import REPOSITORY
+from tests.testbed.machines.host import REPOSITORY
 
 PAGES = REPOSITORY / "doc" / "source" / "user"
 

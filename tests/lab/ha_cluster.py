@@ -24,12 +24,12 @@ from tacker_cir.cluster.etcd import Etcd
 from tacker_cir.cluster.kubectl import ADMIN_CONF, Kubectl
 from tacker_cir.hostkeys import PinStore
 from tacker_cir.ssh import Connection
-from tests.lab.kubernetes import archives, release
-from tests.lab.kubernetes.proof import LOAD, PACKAGE, PREPARE, SANDBOX_IMAGE
 from tests.lab.login import log_in
-from tests.lab.machines import MachineLab
-from tests.lab.machines.base import GATEWAY
-from tests.lab.machines.host import wait_for
+from tests.lab.proof import LOAD, PACKAGE, PREPARE, SANDBOX_IMAGE
+from tests.testbed.kubernetes import archives, release
+from tests.testbed.machines import MachineLab
+from tests.testbed.machines.base import GATEWAY
+from tests.testbed.machines.host import wait_for
 
 #: Addresses that the lab's Neutron does not give away.
 MASTERS = {f"ha-master{n}": f"198.51.100.{3 + n}" for n in range(1, 4)}

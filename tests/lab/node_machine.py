@@ -15,12 +15,12 @@ from tacker_cir.params.k8s_cluster import KubernetesPackages
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.render import kubeadm
 from tacker_cir.ssh import Connection
-from tests.lab.kubernetes import archives, release
-from tests.lab.kubernetes.proof import LOAD, SANDBOX_IMAGE
 from tests.lab.login import log_in
-from tests.lab.machines import MachineLab
-from tests.lab.machines.base import GATEWAY
-from tests.lab.machines.host import REPOSITORY
+from tests.lab.proof import LOAD, SANDBOX_IMAGE
+from tests.testbed.kubernetes import archives, release
+from tests.testbed.machines import MachineLab
+from tests.testbed.machines.base import GATEWAY
+from tests.testbed.machines.host import REPOSITORY
 
 SCRIPT = (
     REPOSITORY / "samples/kubernetes_vnf_package/Scripts/install_k8s_cluster.sh"

@@ -20,9 +20,9 @@ from pathlib import Path
 import bcrypt
 
 from tests.certificates import Authority
-from tests.lab.machines import MachineLab, images, mirror, network
-from tests.lab.machines.base import GATEWAY
-from tests.lab.machines.host import run, wait_for
+from tests.testbed.machines import MachineLab, images, mirror, network
+from tests.testbed.machines.base import GATEWAY
+from tests.testbed.machines.host import run, wait_for
 
 #: What a shell, JSON, TOML or "user:password" could stumble over.
 PASSWORD = "a b\"c'd$HOME`e\\f:g%20#hé☃"

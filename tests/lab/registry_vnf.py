@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.lab.stand import CloudStand
 from tests.lab.vnf import Server, Vnf, sample_request, tacker_cir
+from tests.testbed.stand import CloudStand
 
 
 def build_csar(directory: Path, *, guest: str, image: Path | None, base_hot: bool = False) -> Path:

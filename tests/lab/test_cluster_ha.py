@@ -24,8 +24,8 @@ from tacker_cir.exceptions import CommandFailed, HostError
 from tacker_cir.inventory import Node
 from tacker_cir.login import Credentials
 from tests.lab.ha_cluster import ADDRESSES, MASTERS, VIP, WORKER, HaCluster, serves
-from tests.lab.kubernetes import release
-from tests.lab.machines.host import wait_for
+from tests.testbed.kubernetes import release
+from tests.testbed.machines.host import wait_for
 
 FIRST, SECOND, THIRD = MASTERS
 #: Two pods of a node that will go: one that a disruption budget guards, with a volume of type

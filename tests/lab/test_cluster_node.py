@@ -24,10 +24,10 @@ from tacker_cir.params.k8s_cluster import KubernetesPackages
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository
 from tests.lab.conftest import OWN_ADDRESSES
-from tests.lab.kubernetes import release, repository
-from tests.lab.machines.base import GATEWAY
-from tests.lab.machines.host import wait_for
 from tests.lab.node_machine import KUBECTL, MARKER, Node
+from tests.testbed.kubernetes import release, repository
+from tests.testbed.machines.base import GATEWAY
+from tests.testbed.machines.host import wait_for
 
 URI = f"http://{GATEWAY}/kubernetes/"
 RUNTIMES = ("docker", "containerd")

@@ -26,14 +26,14 @@ from tests.lab.cluster_vnf import ClusterVnf, build_csar
 from tests.lab.cnf import Cnf
 from tests.lab.cnf import build_csar as build_cnf_csar
 from tests.lab.driving import registry_status
-from tests.lab.kubernetes_site import KubernetesSite
-from tests.lab.machines.base import GATEWAY
-from tests.lab.machines.host import wait_for
 from tests.lab.registries import PASSWORD, USER, Kind, LabRegistry
 from tests.lab.registry_vnf import RegistryVnf
 from tests.lab.registry_vnf import build_csar as build_registry_csar
-from tests.lab.stand import CloudStand
 from tests.lab.vnf import Server, completed, refused
+from tests.testbed.kubernetes_site import KubernetesSite
+from tests.testbed.machines.base import GATEWAY
+from tests.testbed.machines.host import wait_for
+from tests.testbed.stand import CloudStand
 from tests.unit.cluster import SPEC
 
 #: As long as a DNS label may be, so that directories and files named after it are long as well.

@@ -20,10 +20,10 @@ from tacker_cir.params.registry_connection import HostsEntry, RegistryConnection
 from tests.certificates import Authority
 from tests.lab import access_node, cri
 from tests.lab.access_node import RUNTIMES, AccessNode
-from tests.lab.machines.base import GATEWAY
-from tests.lab.machines.guests import MIRROR
-from tests.lab.machines.host import os_release
 from tests.lab.registries import PASSWORD, USER, Kind, LabRegistry, serving
+from tests.testbed.machines.base import GATEWAY
+from tests.testbed.machines.guests import MIRROR
+from tests.testbed.machines.host import os_release
 
 NAME, ADDRESS = "own-access", "198.51.100.253"
 NAMED = "registry.example.com"

@@ -12,8 +12,8 @@ import pytest
 
 from tacker_cir.exceptions import AuthenticationFailed, CommandFailed, HostError, HostKeyError
 from tests.lab.driving import registry_status, tags
-from tests.lab.machines import mirror
-from tests.lab.machines.host import wait_for
+from tests.testbed.machines import mirror
+from tests.testbed.machines.host import wait_for
 
 IMAGE = {"image_path": "Files/images/registry.tar"}
 

@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from tacker_cir.inventory import Heat, find_nodes
-from tests.lab.cloud import settings
-from tests.lab.cloud.api import TackerError
 from tests.lab.driving import registry_status
-from tests.lab.machines.host import wait_for
 from tests.lab.registry_vnf import RegistryVnf, build_csar
-from tests.lab.stand import CloudStand
 from tests.lab.vnf import completed, refused
+from tests.testbed.cloud import settings
+from tests.testbed.cloud.api import TackerError
+from tests.testbed.machines.host import wait_for
+from tests.testbed.stand import CloudStand
 
 BASEHOT = "instantiate_private_registry_basehot.json"
 

@@ -12,8 +12,8 @@ import pytest
 from tacker_cir.csar.verify import verify
 from tests.lab import tryout
 from tests.lab.guide import PAGES
-from tests.lab.stand import CloudStand
 from tests.lab.vnf import tacker_cir
+from tests.testbed.stand import CloudStand
 
 COMMAND = re.compile(r" +((?:source|package=|cluster=|openstack|kubectl) ?\S.*)")
 

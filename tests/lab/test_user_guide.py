@@ -20,10 +20,10 @@ import pytest
 from tests.lab import cluster_vnf
 from tests.lab.driving import registry_status
 from tests.lab.guide import Guide
-from tests.lab.kubernetes_site import KubernetesSite
-from tests.lab.machines.host import wait_for
 from tests.lab.registry_vnf import request, tacker_cir
-from tests.lab.stand import CloudStand
+from tests.testbed.kubernetes_site import KubernetesSite
+from tests.testbed.machines.host import wait_for
+from tests.testbed.stand import CloudStand
 
 BODY = "instantiate_private_registry_basehot.json"
 PAGES = ("kubernetes.rst", "kubernetes-operations.rst")

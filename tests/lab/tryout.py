@@ -14,14 +14,15 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab import cluster_vnf, progress, registry_vnf
+from tests.lab import cluster_vnf, registry_vnf
 from tests.lab.cluster_vnf import KUBECTL, MASTER
-from tests.lab.kubernetes_site import KubernetesSite
-from tests.lab.machines import network
-from tests.lab.machines.base import GATEWAY
-from tests.lab.machines.host import LabError, say, step
-from tests.lab.stand import CloudStand
 from tests.lab.vnf import NETWORK, tacker_cir
+from tests.testbed import progress
+from tests.testbed.kubernetes_site import KubernetesSite
+from tests.testbed.machines import network
+from tests.testbed.machines.base import GATEWAY
+from tests.testbed.machines.host import LabError, say, step
+from tests.testbed.stand import CloudStand
 
 GUEST = "debian-12"
 REGISTRY_REQUEST = "instantiate_private_registry_basehot.json"

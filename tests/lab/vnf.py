@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.lab.cloud.api import Tacker
-from tests.lab.machines.host import REPOSITORY
-from tests.lab.stand import CloudStand
+from tests.testbed.cloud.api import Tacker
+from tests.testbed.machines.host import REPOSITORY
+from tests.testbed.stand import CloudStand
 
 REQUESTS = REPOSITORY / "samples" / "requests"
 #: Heat's network that every VM of the lab is on; the stand-in knows only one.

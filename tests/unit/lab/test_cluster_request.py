@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from tacker_cir.csar import samples_dir
 from tacker_cir.params import k8s_cluster
-from tests.lab import cluster_vnf, kubernetes_site, vnf
-from tests.lab.machines import MachineLab
-from tests.lab.machines.parts import Prepared
+from tests.lab import cluster_vnf, vnf
+from tests.testbed import kubernetes_site
+from tests.testbed.machines import MachineLab
+from tests.testbed.machines.parts import Prepared
 
 
 def parameters(body):
