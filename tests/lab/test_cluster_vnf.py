@@ -34,7 +34,7 @@ from tests.testbed.kubernetes_site import KubernetesSite
 from tests.testbed.machines.base import GATEWAY
 from tests.testbed.machines.host import wait_for
 from tests.testbed.stand import CloudStand
-from tests.unit.cluster import SPEC
+from tests.unit.cluster_requests import SPEC
 
 #: As long as a DNS label may be, so that directories and files named after it are long as well.
 LONG_NAME = f"{'r' * 63}.example.com"

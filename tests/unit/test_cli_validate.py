@@ -12,7 +12,7 @@ import tempfile
 import pytest
 
 from tacker_cir import cli
-from tests.unit.cluster import SPEC, write_package
+from tests.unit.cluster_requests import SPEC, write_package
 
 CLUSTER = {"k8s_cluster_installation_param": SPEC}
 REGISTRY = {

@@ -45,7 +45,7 @@ from tacker_cir.registry import certs_d, node_files
 from tacker_cir.registry.server import run_arguments
 from tacker_cir.render import apt, docker, docker_auth, docker_daemon, hosts, kubeadm
 from tacker_cir.render.no_proxy import no_proxy
-from tests.unit import cluster
+from tests.unit import cluster_requests
 from tests.unit.conftest import docker_archive, oci_archive, write_tar
 
 if sys.version_info >= (3, 11):
@@ -106,7 +106,7 @@ REGISTRY = {
     "test_image": "library/busybox:1.36",
 }
 CLUSTER: dict[str, Any] = {
-    **cluster.MINIMUM,
+    **cluster_requests.MINIMUM,
     "vim_name": "vim",
     "proxy": REGISTRY_VNF["proxy"] | {"k8s_node_cidr": "198.51.100.0/24"},
     "private_registry_connection_info": [REGISTRY, {"connection_type": 0, "server": "10.0.0.2:80"}],
@@ -202,7 +202,7 @@ def accepted(kind: str, parse: Any) -> Any:
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
     root = tmp_path_factory.mktemp("generated")
-    found = cluster.write_package(root)
+    found = cluster_requests.write_package(root)
     (root / "Files/keys/docker.asc").write_text("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQ==\n")
     (root / "Definitions/more.yaml").write_text(
         "topology_template: {node_templates: {CP1: {type: tosca.nodes.nfv.VduCp}}}"
@@ -559,7 +559,7 @@ class TestFiles:
     @given(data=st.data())
     @generated()
     def test_manifests(self, package, data):
-        text = data.draw(damaged(cluster.VNFD.encode())).decode(errors="replace")
+        text = data.draw(damaged(cluster_requests.VNFD.encode())).decode(errors="replace")
         for fragment in data.draw(st.lists(st.sampled_from(FRAGMENTS), max_size=3)):
             at = data.draw(st.integers(0, len(text)))
             text = text[:at] + fragment + text[at:]

@@ -29,7 +29,8 @@ from tacker_cir.registry import server
 from tacker_cir.ssh import Result
 from tacker_cir.text import printable
 from tests.certificates import Authority
-from tests.unit import test_cluster_etcd, test_cluster_kubectl, test_inventory
+from tests.unit import test_inventory
+from tests.unit.cluster import test_etcd, test_kubectl
 
 SEED, ROUNDS = 20, 300
 #: Seconds of a processor that one answer may cost, with all memory traced as well.
@@ -89,8 +90,8 @@ CONTAINER = {
 OF_JSON: dict[str, tuple[Callable[[str], Any], str]] = {
     "an object": (kubectl.parse_object, json.dumps(POD)),
     "a list": (kubectl.parse_list, json.dumps({"items": [POD]})),
-    "members": (etcd.parse_members, test_cluster_etcd.MEMBER_LIST),
-    "health": (etcd.parse_health, test_cluster_etcd.HEALTH),
+    "members": (etcd.parse_members, test_etcd.MEMBER_LIST),
+    "health": (etcd.parse_health, test_etcd.HEALTH),
     "addresses": (lambda text: load_balancer.parse_state(["a b", "c d"], text), ADDRESSES),
     "registries": (
         facts.registry_config, '{"IndexConfigs": {"a": {"Secure": false}}, "Mirrors": ["http://b/"]}'
@@ -98,14 +99,14 @@ OF_JSON: dict[str, tuple[Callable[[str], Any], str]] = {
 }  # fmt: skip
 #: Readers of data that a library has read.
 OF_DATA: dict[str, tuple[Callable[[Any], Any], Any]] = {
-    "a node": (kubectl.parse_node, test_cluster_kubectl.node("True")),
+    "a node": (kubectl.parse_node, test_kubectl.node("True")),
     "what a drain stops": (lambda pods: drain.remaining(pods), [POD]),
     "why pods stay": (
-        lambda pods: drain.reasons(pods, [test_cluster_kubectl.BUDGET], 'error "web": x'), [POD],
+        lambda pods: drain.reasons(pods, [test_kubectl.BUDGET], 'error "web": x'), [POD],
     ),
     "budgets": (
         lambda budgets: drain.reasons([POD], budgets, 'error "web": x'),
-        [test_cluster_kubectl.BUDGET],
+        [test_kubectl.BUDGET],
     ),
     "a selector": (
         lambda selector: drain.selects(selector, {"app": "web"}),

@@ -15,7 +15,7 @@ from tacker_cir.cluster.preparing import MARKER, Host, Site
 from tacker_cir.cluster.suitability import check_suits
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts, FileFact
-from tests.unit.test_cluster_build import M1, PARAMS, SIMPLE
+from tests.unit.cluster.test_build import M1, PARAMS, SIMPLE
 
 CGROUP = "the VM has cgroup version 1, on which no kubelet since 1.35 starts (failCgroupV1)"
 CONTAINERD = "and since 1.36 Kubernetes is for containerd 2.0 and later"

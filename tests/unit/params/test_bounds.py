@@ -12,7 +12,7 @@ import pytest
 
 from tacker_cir.exceptions import SHOWN_FAULTS, Fault, InvalidRequest
 from tacker_cir.params import bounds, k8s_cluster, private_registry, registry_metadata
-from tests.unit.cluster import MINIMUM
+from tests.unit.cluster_requests import MINIMUM
 
 KEY = "private_registry_connection_info"
 REGISTRY = {"connection_type": "0", "server": "192.168.0.10:5000"}

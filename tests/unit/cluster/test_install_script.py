@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tacker_cir.cluster import install
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts, FileFact
-from tests.unit.test_cluster_install import TEXT
+from tests.unit.cluster.test_install import TEXT
 
 NOTE = '#!/bin/sh\necho "${0##*/} $*" >>"$CALLS"\n'
 #: What each program does beside noting it.

@@ -22,7 +22,7 @@ from tacker_cir.params.reader import AptRepository
 from tacker_cir.ssh import Result
 
 PATH = (
-    Path(__file__).parents[2]
+    Path(__file__).parents[3]
     / "samples/kubernetes_vnf_package/Scripts/install_k8s_cluster.sh"
 )  # fmt: skip
 TEXT = PATH.read_text()

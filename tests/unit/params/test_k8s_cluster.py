@@ -17,7 +17,7 @@ from tacker_cir.params.k8s_cluster import KubernetesPackages, NodeParams
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository
 from tacker_cir.params.registry_connection import HostsEntry
-from tests.unit.cluster import (
+from tests.unit.cluster_requests import (
     CNI,
     MINIMUM,
     SCRIPT,

@@ -10,7 +10,7 @@ import pytest
 
 from tacker_cir.exceptions import CommandFailed, HostError
 from tacker_cir.host import packages
-from tests.unit.test_cluster_install import TEXT
+from tests.unit.cluster.test_install import TEXT
 
 # By release, from the programs' own texts (dpkg's lib/dpkg/file.c, apt's fileutl.cc and
 # debsystem.cc, debconf's Debconf/DbDriver/File.pm).

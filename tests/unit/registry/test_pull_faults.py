@@ -25,7 +25,7 @@ GET = f'{DOCKER}Get "https://registry.example.com:5000/v2/": '
 
 def texts() -> list[tuple[str, ...]]:
     """Return kind, words of the remedy and text of each line of the table."""
-    lines = (Path(__file__).parent / "data" / "pull_faults.txt").read_text().splitlines()
+    lines = (Path(__file__).parents[1] / "data" / "pull_faults.txt").read_text().splitlines()
     rows = [line.split(" | ", 2) for line in lines]
     words = {"{CRI}": CRI, "{CTR}": CTR, "{GET}": GET, "{DOCKER}": DOCKER, "{IMAGE}": IMAGE}
     for row in rows:

@@ -11,8 +11,8 @@ from tacker_cir.command import Secret
 from tacker_cir.params import certificates
 from tacker_cir.params.names import is_host_name, split_server
 from tacker_cir.params.registry_connection import HostsEntry, RegistryConnection
-from tests.unit import cluster
-from tests.unit.cluster import MINIMUM, write_package
+from tests.unit import cluster_requests
+from tests.unit.cluster_requests import MINIMUM, write_package
 
 KEY = "private_registry_connection_info"
 HTTP = {"connection_type": "0", "server": "192.168.0.10:5000"}
@@ -34,11 +34,11 @@ def package(tmp_path_factory):
 
 
 def parse(package, *items: Any, **more: Any) -> tuple[RegistryConnection, ...]:
-    return cluster.parse(package, {**MINIMUM, **more, KEY: list(items)}).registries
+    return cluster_requests.parse(package, {**MINIMUM, **more, KEY: list(items)}).registries
 
 
 def faults_of(package, *items: Any, **more: Any) -> dict[str, str]:
-    faults = cluster.faults_of(package, {**MINIMUM, **more, KEY: list(items)})
+    faults = cluster_requests.faults_of(package, {**MINIMUM, **more, KEY: list(items)})
     return {path.removeprefix(KEY): problem for path, problem in faults.items()}
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tacker_cir.registry.server import data_source, find_differences, run_arguments
 
-INSPECTED = json.loads(Path(__file__).with_name("data").joinpath("container_inspect.json")
+INSPECTED = json.loads(Path(__file__).parents[1].joinpath("data/container_inspect.json")
                        .read_text())  # fmt: skip
 IMAGE = INSPECTED["Image"]
 DATA = "/home/ubuntu/registry"

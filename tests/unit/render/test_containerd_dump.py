@@ -12,7 +12,7 @@ import pytest
 from tacker_cir.render import containerd_config, containerd_dump
 from tacker_cir.render.containerd_config import tomllib
 
-DUMPS = Path(__file__).with_name("data") / "containerd"
+DUMPS = Path(__file__).parents[1] / "data/containerd"
 CERTS_D, PAUSE = "/etc/containerd/certs.d", "registry.k8s.io/pause:3.9"
 NO_PLUGINS = "network plugins are not looked for in /opt/cni/bin"
 OFF = "SystemdCgroup of the default runtime {!r} is off"
