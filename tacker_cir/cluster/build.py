@@ -30,7 +30,7 @@ from tacker_cir.cluster.etcd import Etcd
 from tacker_cir.cluster.install import refuse_foreign_cluster
 from tacker_cir.cluster.kubectl import Kubectl, KubeNode
 from tacker_cir.cluster.load_balancer import wait_for_vip
-from tacker_cir.cluster.preparing import Host, Site, complete, look, prepare, script_of
+from tacker_cir.cluster.preparing import Host, Site, look, prepare, restore_logins, script_of
 from tacker_cir.cluster.state import NOTES, network_in
 from tacker_cir.cluster.topology import MASTER, ClusterNode, Topology
 from tacker_cir.command import Secret
@@ -247,7 +247,7 @@ class ClusterBuild:
         config = prepare(host, site)
         with host.timed("kubeadm"):
             script_of(host, site).init(config, timeout=options.kubeadm_timeout)
-        complete(host, site)
+        restore_logins(host, site)
         with self._lock:
             self._joined.append(host)
         kubectl = Kubectl(host.connection, timeout=options.api_timeout)
@@ -271,7 +271,7 @@ class ClusterBuild:
             config = render_kubeadm.join(site.kubeadm_node(node), *arguments, key)
             with host.timed("kubeadm"):
                 script.join(config, timeout=options.kubeadm_timeout)
-        complete(host, site)
+        restore_logins(host, site)
         with self._lock:
             self._joined.append(host)
 

@@ -28,7 +28,7 @@ from tacker_cir.host.system import check_clock, check_supported, wait_first_boot
 from tacker_cir.params.k8s_cluster import ClusterParams, KubernetesPackages
 from tacker_cir.params.names import split_server
 from tacker_cir.params.registry_connection import RegistryConnection
-from tacker_cir.registry import connection as registry_connection
+from tacker_cir.registry import access
 from tacker_cir.registry.node_files import hosts_files, plan
 from tacker_cir.registry.verify import verify_access
 from tacker_cir.render import hosts as render_hosts
@@ -167,10 +167,10 @@ def read_facts(connection: Connection) -> Facts:
             *install.PATHS,
             *load_balancer.PATHS,
             *host_runtime.PATHS,
-            *registry_connection.FILES,
+            *access.FILES,
         ),
-        contents=(*host_runtime.CONTENTS, *registry_connection.CONTENTS, credentials.CA),
-        trees=registry_connection.TREES,
+        contents=(*host_runtime.CONTENTS, *access.CONTENTS, credentials.CA),
+        trees=access.TREES,
         effective=host_runtime.EFFECTIVE,
     )
 
@@ -327,7 +327,7 @@ def connect_registries(connection: Connection, host: Host, site: Site) -> None:
 
     :raises HostError: a step failed
     """
-    registry_connection.ensure_access(
+    access.ensure_access(
         connection,
         host.facts,
         site.registries,
@@ -337,7 +337,7 @@ def connect_registries(connection: Connection, host: Host, site: Site) -> None:
     )
 
 
-def complete(host: Host, site: Site) -> None:
+def restore_logins(host: Host, site: Site) -> None:
     """Bring back what kubeadm's undoing of an earlier attempt took away: the kubelet's logins at
     registries, as ``kubeadm reset`` empties /var/lib/kubelet."""
     with batched(host.connection) as batch:

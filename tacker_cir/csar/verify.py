@@ -60,7 +60,7 @@ def verify(csar: Path) -> list[Finding]:
     """Check a VNF package against itself and against the drivers installed here.
 
     :param csar: the zip file; it is not unpacked
-    :return: every finding, none for a sound package
+    :return: every finding, none for a valid package
     :raises CsarError: no zip file
     """
     with Reader(Path(csar)) as reader:

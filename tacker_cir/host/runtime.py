@@ -2,7 +2,7 @@
 """The container runtime of a Kubernetes node: its settings, its proxy, and that it serves.
 
 Which runtime there is and its package are the install script's; the registries are
-:mod:`tacker_cir.registry.connection`'s.
+:mod:`tacker_cir.registry.access`'s.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 """Certificates and keys of a request, as containerd and Docker will read them.
 
 These are written in Go, whose readers of PEM and X.509 are stricter than OpenSSL's, and leave out
-without a word what they cannot read. So what is not sound to both is refused, and what is sound
+without a word what they cannot read. So what is not valid to both is refused, and what is valid
 is written anew: what was around it or between its lines stays behind.
 """
 

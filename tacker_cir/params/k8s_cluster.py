@@ -206,7 +206,7 @@ class _Reader(Reader):
             pod_cidr=pods or DEFAULT_POD_CIDR,
             cluster_cidr=services or DEFAULT_CLUSTER_CIDR,
             cluster_fip_name=fip_name or None,
-            vim_name=self.sound("vim_name"),
+            vim_name=self.valid("vim_name"),
             proxy=self.proxy(),
             node_cidr=nodes,
             registries=read_registries(self, runtime),
@@ -233,14 +233,14 @@ class _Reader(Reader):
 
     def _worker(self, flavour_id: str | None) -> NodeParams:
         worker = self._node("worker_node", flavour_id)
-        if worker.aspect_id and worker.aspect_id == self.sound("master_node", "aspect_id"):
+        if worker.aspect_id and worker.aspect_id == self.valid("master_node", "aspect_id"):
             self.fault(
                 "expected another aspect than that of master_node", "worker_node", "aspect_id"
             )
         return worker
 
     def _aspect(self, flavour_id: str | None, *keys: Key) -> str | None:
-        name = self.sound(*keys)
+        name = self.valid(*keys)
         known = self.package.scaling_aspects(flavour_id) if self.package else frozenset()
         if name is not None and known and name not in known:
             hint = schema.did_you_mean(name, sorted(known))
@@ -249,7 +249,7 @@ class _Reader(Reader):
 
     def _network(self, default: IPv4Network | None, *keys: str) -> IPv4Network | None:
         """Return a network, ``default`` where none is given, None where it is faulty."""
-        text = self.sound(*keys)
+        text = self.valid(*keys)
         if text is None:
             return None if self._is_given(*keys) else default
         try:
@@ -291,10 +291,10 @@ class _Reader(Reader):
     def _packages(self) -> KubernetesPackages | None:
         """Return the packages, None where their version is not known."""
         if "package_repository" in self.raw:
-            repository = self.sound("package_repository")
+            repository = self.valid("package_repository")
         else:
             repository = "pkgs.k8s.io"
-        version = self.sound("kubernetes_version")
+        version = self.valid("kubernetes_version")
         if version is None:
             if "kubernetes_version" in self.raw:
                 return None
@@ -341,7 +341,7 @@ class _Reader(Reader):
         return self.apt_repository(key, suite="/", components=())
 
     def _container_runtime(self, packages: KubernetesPackages | None) -> str | None:
-        runtime = self.sound("container_runtime")
+        runtime = self.valid("container_runtime")
         if packages is None:
             return runtime
         first = kubernetes_versions.FIRST_WITHOUT_DOCKER
@@ -356,7 +356,7 @@ class _Reader(Reader):
         return runtime
 
     def _image_repository(self) -> str | None:
-        text = self.sound("image_repository")
+        text = self.valid("image_repository")
         if text is None:
             return None
         server, slash, path = text.partition("/")

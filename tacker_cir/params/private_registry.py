@@ -131,7 +131,7 @@ class _Reader(Reader):
 
     def _host_keys(self) -> tuple[tuple[str, str], ...]:
         keys = []
-        for index, line in enumerate(self.sound("ssh_host_keys") or ()):
+        for index, line in enumerate(self.valid("ssh_host_keys") or ()):
             try:
                 keys.append(parse_public_key(line))
             except ValueError as error:
@@ -146,7 +146,7 @@ class _Reader(Reader):
         return tuple(keys)
 
     def _registry_image(self) -> str:
-        image = self.sound("registry_image") or DEFAULT_IMAGE
+        image = self.valid("registry_image") or DEFAULT_IMAGE
         try:
             split_image(image)
         except ValueError as error:
@@ -156,7 +156,7 @@ class _Reader(Reader):
         return image if ":" in last or "@" in last else f"{image}:latest"
 
     def _image(self, registry_image: str) -> ImageArchive | None:
-        path = self.sound("image_path")
+        path = self.valid("image_path")
         if path is None or self.package is None:
             return None
         try:
@@ -173,7 +173,7 @@ class _Reader(Reader):
         return archive
 
     def _port_no(self) -> int:
-        port = self.sound("port_no")
+        port = self.valid("port_no")
         if port is None:
             return DEFAULT_PORT
         if not 1 <= int(port) <= 65535:
@@ -181,7 +181,7 @@ class _Reader(Reader):
         return int(port)
 
     def _docker_package(self) -> DockerPackage:
-        given = self.sound("docker_package")
+        given = self.valid("docker_package")
         if given is None:
             return DockerPackage()
         if isinstance(given, str):
@@ -192,7 +192,7 @@ class _Reader(Reader):
         return DockerPackage(given["name"], given.get("version"), repository, requested=True)
 
     def _data_path(self) -> str | None:
-        path = self.sound("data_path")
+        path = self.valid("data_path")
         if path is not None and not _may_hold_data(path):
             self.fault(
                 "expected a directory of its own for the registry's data, e.g. /srv/registry; got "

@@ -88,7 +88,7 @@ class Reader:
         for fault in faults:
             self._note(fault)
 
-    def sound(self, *keys: Key) -> Any:
+    def valid(self, *keys: Key) -> Any:
         """Return the value at ``keys``, None where it is absent or already known as faulty."""
         value: Any = self.raw
         for key in keys:
@@ -115,7 +115,7 @@ class Reader:
 
         :param shown: False if the value may be a secret that was taken for a path
         """
-        path = self.sound(*keys)
+        path = self.valid(*keys)
         if path is None or self.package is None:
             return None
         try:
@@ -140,7 +140,7 @@ class Reader:
 
     def cp_name(self, flavour_id: str | None, *keys: Key) -> str:
         """Return the name of a CP that the package has."""
-        name = self.sound(*keys)
+        name = self.valid(*keys)
         known = self.package.connection_points(flavour_id) if self.package else frozenset()
         if name is not None and known and name not in known:
             hint = schema.did_you_mean(name, sorted(known))
@@ -161,8 +161,8 @@ class Reader:
             self.fault(
                 "is missing; expected the login's password, or ssh_private_key", *owner, password
             )
-        secret = self.sound(*owner, password)
-        key = self.sound(*owner, "ssh_private_key")
+        secret = self.valid(*owner, password)
+        key = self.valid(*owner, "ssh_private_key")
         if key is not None and "-----BEGIN" not in key:
             key = self.package_text(*owner, "ssh_private_key", shown=False)
         if key is not None:
@@ -174,18 +174,18 @@ class Reader:
             except paramiko.SSHException as error:
                 self.fault(str(error), *owner, "ssh_private_key")
         return Credentials(
-            self.sound(*owner, username) or "",
+            self.valid(*owner, username) or "",
             Secret(secret) if secret else None,
             Secret(key) if key else None,
         )
 
     def proxy(self) -> Proxy | None:
         """Return ``proxy``, None where it names no proxy."""
-        urls = {name: self.sound("proxy", name) for name in ("http_proxy", "https_proxy")}
+        urls = {name: self.valid("proxy", name) for name in ("http_proxy", "https_proxy")}
         for name, url in urls.items():
             if url and not is_proxy_url(url):
                 self.fault("expected a URL http[s]://[user:password@]host[:port]", "proxy", name)
-        no_proxy = self.sound("proxy", "no_proxy") or ""
+        no_proxy = self.valid("proxy", "no_proxy") or ""
         odd = [e for e in no_proxy.split(",") if e and not is_no_proxy_entry(e)]
         if odd:
             more = f" (and {len(odd) - 1} more)" if odd[1:] else ""
@@ -208,7 +208,7 @@ class Reader:
         :param suite: the suite where none is given
         :param components: the components where none are given
         """
-        given = self.sound(*keys)
+        given = self.valid(*keys)
         if given is None or self.package is None:
             return None
         if not is_site_url(given["uri"]):

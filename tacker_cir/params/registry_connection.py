@@ -145,7 +145,7 @@ class _ItemReader:
         )
 
     def _sound(self, key: str) -> Any:
-        return self._reader.sound(*self._at, key)
+        return self._reader.valid(*self._at, key)
 
     def _fault(self, problem: str, key: str) -> None:
         self._reader.fault(problem, *self._at, key)
@@ -261,7 +261,7 @@ class _ItemReader:
 
 def read_server(reader: Reader, *keys: Key) -> str | None:
     """Return a registry's ``host[:port]``, None where there is none or it is faulty."""
-    text = reader.sound(*keys)
+    text = reader.valid(*keys)
     if text is None:
         return None
     try:
@@ -282,18 +282,18 @@ def _find_conflicts(reader: Reader, count: int) -> None:
     addresses: dict[str, str] = {}
     fallbacks: dict[str, bool] = {}
     logins = {
-        (reader.sound(KEY, index, "server") or "").lower()
+        (reader.valid(KEY, index, "server") or "").lower()
         for index in range(count)
-        if reader.sound(KEY, index, "username")
+        if reader.valid(KEY, index, "username")
     }
     for index in range(count):
-        server = reader.sound(KEY, index, "server")
+        server = reader.valid(KEY, index, "server")
         first = servers.setdefault(server.lower(), index) if server else index
         if first != index:
             reader.fault(
                 f"{server!r} is the server of {KEY}[{first}] as well", KEY, index, "server"
             )
-        address, *names = (reader.sound(KEY, index, "hosts_string") or "").split() or [""]
+        address, *names = (reader.valid(KEY, index, "hosts_string") or "").split() or [""]
         for name in names:
             other = addresses.setdefault(name.lower(), address)
             if ipaddress.ip_address(other) != ipaddress.ip_address(address):
@@ -303,8 +303,8 @@ def _find_conflicts(reader: Reader, count: int) -> None:
                     index,
                     "hosts_string",
                 )
-        mirrored = reader.sound(KEY, index, "mirror_of")
-        fallback = reader.sound(KEY, index, "mirror_fallback") is not False
+        mirrored = reader.valid(KEY, index, "mirror_of")
+        fallback = reader.valid(KEY, index, "mirror_fallback") is not False
         if mirrored and fallbacks.setdefault(mirrored.lower(), fallback) != fallback:
             reader.fault(
                 f"expected the same for all mirrors of {mirrored}", KEY, index, "mirror_fallback"
@@ -324,9 +324,9 @@ def _find_conflicts(reader: Reader, count: int) -> None:
 
 def _is_proven(reader: Reader, index: int) -> bool:
     """Return whether nobody else can answer in a registry's place."""
-    connection_type = reader.sound(KEY, index, "connection_type")
+    connection_type = reader.valid(KEY, index, "connection_type")
     https = connection_type is not None and int(connection_type) == 1
-    return https and not reader.sound(KEY, index, "skip_verify")
+    return https and not reader.valid(KEY, index, "skip_verify")
 
 
 def _chain(text: str) -> tuple[Certificate, str]:

@@ -154,7 +154,7 @@ def plan(
     node_lines: tuple[str, ...] = (),
 ) -> Plan:
     """Return what shall be on a node; parameters as for
-    :func:`tacker_cir.registry.connection.ensure_access`.
+    :func:`tacker_cir.registry.access.ensure_access`.
 
     :param node: the machine as the user knows it
     :raises HostError: a file of others cannot be completed

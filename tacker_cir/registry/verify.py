@@ -14,7 +14,7 @@ from tacker_cir.exceptions import CommandFailed, CommandTimeout, HostError
 from tacker_cir.host.runtime import CONTAINERD_CERTS_D
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry.pull_faults import PullFault, tell
-from tacker_cir.registry.visit import Fault, NotYet, Trust, Visit
+from tacker_cir.registry.visit import AccessFault, NotYet, Trust, Visit
 from tacker_cir.ssh import Connection
 from tacker_cir.steps import timed
 from tacker_cir.waiting import Deadline, poll
@@ -55,7 +55,7 @@ def verify_access(
     :param clock_ahead: seconds that the node's clock is ahead of ours, None where it is not known
     :raises HostError: naming each registry that failed, why, and what to do
     """
-    faults: list[tuple[RegistryConnection, Fault]] = []
+    faults: list[tuple[RegistryConnection, AccessFault]] = []
     trust = functools.cache(lambda: _node_trust(connection))
     for registry in registries:
         visit = Visit(connection, registry, trust, clock_ahead)
@@ -64,7 +64,7 @@ def verify_access(
                 poll(visit.check, Deadline(timeout), retry_on=(NotYet,))
             if registry.test_image:
                 _pull(connection, registry, registry.test_image, runtime, pull_timeout)
-        except Fault as fault:
+        except AccessFault as fault:
             faults.append((registry, fault))
         else:
             what = f"pulled {registry.test_image}" if registry.test_image else "reached it"
@@ -99,7 +99,7 @@ def _pull(
 ) -> None:
     """Pull an image with the node's runtime and the kubelet's login.
 
-    :raises Fault: it cannot be pulled
+    :raises AccessFault: it cannot be pulled
     """
     script = _DOCKER_PULL if runtime == "docker" else _CRI_PULL
     command = Command.script(f"pull {image}", script, image, CONTAINERD_CERTS_D)
@@ -107,7 +107,7 @@ def _pull(
     try:
         connection.run(command, stdin=login, timeout=timeout)
     except CommandTimeout:
-        raise Fault(
+        raise AccessFault(
             "pull", f"{image} was not pulled in {timeout:.0f} seconds", "try a smaller test_image"
         ) from None
     except CommandFailed as error:
@@ -115,4 +115,4 @@ def _pull(
         lines = [line for line in error.stderr.splitlines() if not line.startswith("time=")]
         said = " ".join(" ".join(lines).split()) or " ".join(error.stderr.split())
         fault = tell(said, image) or PullFault("pull", "see the runtime's log on the node")
-        raise Fault(fault.kind, f"test_image {image}: {said[-500:]}", fault.remedy) from None
+        raise AccessFault(fault.kind, f"test_image {image}: {said[-500:]}", fault.remedy) from None

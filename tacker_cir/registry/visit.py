@@ -48,7 +48,7 @@ _HUB, _HUB_TOKENS = "docker.io", "auth.docker.io"
 _SHARED: WeakKeyDictionary[RegistryConnection, ssl.SSLContext] = WeakKeyDictionary()
 
 
-class Fault(Exception):
+class AccessFault(Exception):
     """What is wrong between a node and a registry.
 
     :param kind: DNS, TCP, TLS, an HTTP status, ...
@@ -61,11 +61,11 @@ class Fault(Exception):
         super().__init__(f"{kind}: {problem}")
 
 
-class NotYet(Fault):
+class NotYet(AccessFault):
     """A fault that a registry which is just starting shows as well."""
 
 
-class _Distrust(Fault):
+class _Distrust(AccessFault):
     """A certificate is refused."""
 
 
@@ -124,7 +124,7 @@ class Visit:
         """Ask for the registry's API (distribution specification, end-1).
 
         :raises NotYet: it is worth to ask again
-        :raises Fault: something else is wrong
+        :raises AccessFault: something else is wrong
         """
         try:
             self._check()
@@ -173,12 +173,14 @@ class Visit:
             raise self._refused(asked_for)
         if status == 403:
             who = f"user {registry.username}" if registry.username else "anybody without a login"
-            raise Fault("HTTP 403", f"it forbids {who} to use it", "check the user's rights there")
+            raise AccessFault(
+                "HTTP 403", f"it forbids {who} to use it", "check the user's rights there"
+            )
         location = answer.headers.get("location", "")
         https = location.startswith("https:") and 300 <= status < 400
         if not registry.https and (https or (status == 400 and self._speaks_tls())):
             raise _https_expected()
-        raise Fault(
+        raise AccessFault(
             f"HTTP {status}",
             f"what answers at /v2/ is no Docker registry (HTTP {status}){self._what(answer)}",
             "check server and its port",
@@ -192,19 +194,19 @@ class Visit:
         media_type = self._masked(answer.headers.get("content-type", ""))
         return f": it is {shown(media_type, 60)}" if media_type else ""
 
-    def _refused(self, asked_for: list[Challenge]) -> Fault:
+    def _refused(self, asked_for: list[Challenge]) -> AccessFault:
         registry = self._registry
         schemes = list(dict.fromkeys(c.scheme for c in asked_for))
         if not {"basic", "bearer"} & set(schemes):
             kinds = shown(self._masked(", ".join(schemes)), 60)
-            return Fault(
+            return AccessFault(
                 "HTTP 401",
                 f"it wants a login of another kind ({kinds})",
                 "let the registry take Basic or Bearer, which Docker and containerd know",
             )
         if registry.username is None:
-            return Fault("HTTP 401", "it wants a login", "give username and password")
-        return Fault(
+            return AccessFault("HTTP 401", "it wants a login", "give username and password")
+        return AccessFault(
             "HTTP 401",
             f"it refuses the login of user {registry.username}",
             "check username and password",
@@ -215,7 +217,7 @@ class Visit:
         try:
             server = TokenServer.of(challenge, self._scope)
         except ValueError:
-            raise Fault(
+            raise AccessFault(
                 "HTTP",
                 "it wants a token, but does not say from where",
                 "look at the registry's settings for tokens (realm)",
@@ -226,7 +228,7 @@ class Visit:
         try:
             token = bearer_token(answer.body)
         except ValueError:
-            raise Fault(
+            raise AccessFault(
                 "HTTP",
                 f"it wants a token, but none is to be had from {server.name}",
                 "look at the log of its token server",
@@ -245,7 +247,7 @@ class Visit:
     def _ask_for_token(self, server: TokenServer) -> Answer:
         registry = self._registry
         if registry.https and not server.https:
-            raise Fault(
+            raise AccessFault(
                 "token",
                 f"it speaks HTTPS, but its token server {server.name} does not",
                 "let the registry name a token server that speaks HTTPS (realm)",
@@ -256,7 +258,7 @@ class Visit:
             self._port,
         )
         if registry.login and not (itself or self._is_named(server)):
-            raise Fault(
+            raise AccessFault(
                 "token",
                 f"it wants the login to be sent to {server.name}, which the request does not name",
                 f'if that host shall have it, give token_server "{server.name}"; if not, the '
@@ -276,12 +278,12 @@ class Visit:
         host, port = split_server(named)
         return (host.lower(), port or (443 if server.https else 80)) == (server.host, server.port)
 
-    def _no_token(self, server: TokenServer, answer: Answer) -> Fault:
+    def _no_token(self, server: TokenServer, answer: Answer) -> AccessFault:
         _judge_overload(answer.status, f"its token server {server.name}")
         if answer.status in (401, 403):
             return self._refused([Challenge("bearer", {})])
         problem = f"its token server {server.name} gives no token (HTTP {answer.status})"
-        return Fault(
+        return AccessFault(
             f"HTTP {answer.status}",
             problem + self._what(answer),
             "look at the log of its token server",
@@ -301,7 +303,7 @@ class Visit:
         except ssl.SSLError as error:
             # Who sends an alert speaks TLS.
             if "ALERT" not in (error.reason or "") and self._speaks(replace(question, tls=None)):
-                raise Fault(
+                raise AccessFault(
                     "HTTP on HTTPS",
                     "it speaks plain HTTP, not HTTPS",
                     'give connection_type "0", or the port at which it speaks HTTPS',
@@ -331,7 +333,7 @@ class Visit:
         if ahead is None:
             ahead = self._node_trust().clock_ahead
         if not first <= time.time() + ahead <= last:
-            raise Fault(
+            raise AccessFault(
                 "TLS",
                 f"the certificate of {host} does not hold by the clock of the node, which is "
                 f"{clock_difference(ahead)} the conductor's",
@@ -403,22 +405,22 @@ class Visit:
             remedy = "give the registry's authority as certificate_path"
         return _Distrust("TLS", f"the certificate of {host} is refused: {reason}", remedy)
 
-    def _tls_failure(self, error: ssl.SSLError) -> Fault:
+    def _tls_failure(self, error: ssl.SSLError) -> AccessFault:
         reason = (error.reason or str(error)).replace("_", " ").lower()
         # Alerts of RFC 8446, section 6.2; servers before TLS 1.3 only say "handshake failure".
         if "alert" in reason and re.search("certificate|unknown ca|handshake failure", reason):
             if self._registry.client_certificate:
-                return Fault(
+                return AccessFault(
                     "TLS",
                     f"the registry refuses the client's certificate ({reason})",
                     "give a client_certificate_path that the registry's authority signed",
                 )
-            return Fault(
+            return AccessFault(
                 "TLS",
                 f"the registry wants a client's certificate ({reason})",
                 "give client_certificate_path and client_key_path",
             )
-        return Fault("TLS", reason, "check server, its port and the registry's TLS settings")
+        return AccessFault("TLS", reason, "check server, its port and the registry's TLS settings")
 
     def _speaks_tls(self) -> bool:
         anything = from_node.tls_context("", None, verify=False)
@@ -453,7 +455,7 @@ def _context(authorities: str, client: tuple[str, Secret] | None, verify: bool) 
     try:
         return from_node.tls_context(authorities, client, verify)
     except ssl.SSLError as error:
-        raise Fault(
+        raise AccessFault(
             "TLS",
             f"OpenSSL does not take client_certificate_path and its key ({shown(error)})",
             "give a certificate and key that OpenSSL accepts at its default security level",
@@ -465,8 +467,8 @@ def _judge_overload(status: int, who: str) -> None:
         raise NotYet(f"HTTP {status}", f"{who} cannot answer now", "look at the registry's log")
 
 
-def _https_expected() -> Fault:
-    return Fault(
+def _https_expected() -> AccessFault:
+    return AccessFault(
         "HTTPS on HTTP",
         "it speaks HTTPS, not plain HTTP",
         'give connection_type "1", with certificate_path where its authority is a private one',

@@ -20,7 +20,7 @@ from tacker_cir.host import docker
 from tacker_cir.host import runtime as host_runtime
 from tacker_cir.host.files import kept
 from tacker_cir.host.service import Service
-from tacker_cir.registry import connection as access
+from tacker_cir.registry import access
 from tacker_cir.registry.node_files import Owned, Plan
 from tacker_cir.render.docker_daemon import CommandLine, Registries
 from tacker_cir.ssh import Connection

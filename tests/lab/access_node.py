@@ -12,7 +12,7 @@ from tacker_cir.command import Command
 from tacker_cir.facts import Facts, gather
 from tacker_cir.host import runtime as host_runtime
 from tacker_cir.params.registry_connection import RegistryConnection
-from tacker_cir.registry import connection as access
+from tacker_cir.registry import access
 from tacker_cir.registry.verify import verify_access
 from tacker_cir.ssh import Connection
 from tests.lab.login import log_in

@@ -162,7 +162,7 @@ def run(monkeypatch):
                 node, connection, world.read_facts(connection)
             ),
             "prepare": world.prepare,
-            "complete": lambda host, site: None,
+            "restore_logins": lambda host, site: None,
             "script_of": world.script_of,
             "Kubectl": lambda connection, timeout: Api(world, connection),
             "credentials": credentials,

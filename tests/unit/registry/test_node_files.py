@@ -14,7 +14,7 @@ from tacker_cir.facts import Facts
 from tacker_cir.host.runtime import DOCKER_DAEMON
 from tacker_cir.params.registry_connection import HostsEntry, RegistryConnection
 from tacker_cir.registry import node_files as access
-from tacker_cir.registry.connection import is_loaded
+from tacker_cir.registry.access import is_loaded
 from tacker_cir.registry.node_files import Owned, plan
 from tacker_cir.render import docker_daemon
 from tacker_cir.render.containerd_config import tomllib
