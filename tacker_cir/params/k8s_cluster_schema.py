@@ -62,7 +62,7 @@ _REGISTRY = {
             "enum": ["0", "1", 0, 1],
             "description": '"0" for HTTP or "1" for HTTPS',
         },
-        "server": string("host[:port] of the registry, e.g. 192.168.0.10:5000"),
+        "server": string("host[:port] of the registry, e.g. 10.10.0.10:5000"),
         # A colon would end the name where it is sent (RFC 7617).
         "username": string("a user name without a colon", pattern=r"^[^:\x00-\x1f\x7f]+\Z"),
         "password": string("the user's password", writeOnly=True, pattern=_ONE_LINE),
@@ -139,7 +139,7 @@ SCHEMA: dict[str, Any] = {
             "description": '"docker" or "containerd"',
         },
         "image_repository": string(
-            "host[:port][/path] that has the control plane's images, e.g. 192.168.0.10:5000/k8s"
+            "host[:port][/path] that has the control plane's images, e.g. 10.10.0.10:5000/k8s"
         ),
         "cni_manifest_path": _path("a manifest (YAML) that gives the cluster its pod network"),
     },

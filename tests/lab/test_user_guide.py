@@ -94,7 +94,7 @@ def openstack(stand, tmp_path):
 @pytest.fixture
 def csar(registry_image, tmp_path):
     """The VNF package, built as the README says."""
-    image = shutil.copy(registry_image, tmp_path / "registry.tar")
+    image = shutil.copy(registry_image, tmp_path / "private_registry.tar")
     output = str(tmp_path / "private-registry.zip")
     tacker_cir(
         *("csar", "build", "private-registry", "--base-hot", "--vm-image", "debian-12"),
@@ -108,7 +108,7 @@ def csar(registry_image, tmp_path):
 def test_life_of_a_registry_by_the_openstack_client(stand, openstack, csar, tmp_path):
     others = {server["id"] for server in stand.cloud.servers()}
     for file, password in (("request.json", "ubuntu"), ("wrong.json", "wrong")):
-        overrides = {"image_path": "Files/images/registry.tar", "ssh_password": password}
+        overrides = {"image_path": "Files/images/private_registry.tar", "ssh_password": password}
         body = request(BODY, openstack.field("ID", "vim", "list"), overrides)
         (tmp_path / file).write_text(json.dumps(body))
     assert "ok" in tacker_cir("validate", str(tmp_path / "request.json"), "--csar", csar)
@@ -260,8 +260,8 @@ def reader(stand, openstack, tmp_path, monkeypatch) -> Reader:
 def test_life_of_a_cluster_by_the_openstack_client(stand, openstack, reader, tmp_path):
     registry_ids, site = _begin_registry(stand, openstack, reader, tmp_path)
     registry_machine = reader.server("PrivateRegistryVDU")["machine"]
-    reader.values["192.168.0.10:5000/app:1"] = site.echo_image
-    reader.values["192.168.0.10:5000"] = site.registry
+    reader.values["10.10.0.10:5000/app:1"] = site.echo_image
+    reader.values["10.10.0.10:5000"] = site.registry
     reader.values["ubuntu-22.04"] = cluster_vnf.GUEST
     files = [f"--file={name}={path}" for name, path in site.files(tmp_path).items()]
     reader(
@@ -299,7 +299,7 @@ def test_life_of_a_cluster_by_the_openstack_client(stand, openstack, reader, tmp
     url = f"https://{reader.address('masterNode')}:6443"
     assert url in reader("openstack vim show kubernetes_vim")
     assert _ready_nodes(reader) == 2
-    reader.kubectl("run app --image=192.168.0.10:5000/app:1", "--", "serve", ":8080")
+    reader.kubectl("run app --image=10.10.0.10:5000/app:1", "--", "serve", ":8080")
     wait_for(lambda: "Running" in reader.kubectl("get pod app"), "the pod", 60, EVERY)
 
     scale = "openstack vnflcm scale --type {} --aspect-id worker_instance --number-of-steps 1 {}"
@@ -331,15 +331,15 @@ def _begin_registry(
     stand: CloudStand, openstack: OpenStack, reader: Reader, directory: Path
 ) -> tuple[dict[str, str], KubernetesSite]:
     """Make the registry as the page says; return its ids, and the site that it is filled for."""
-    shutil.copy(stand.lab.prepared.registry_image, directory / "registry.tar")
+    shutil.copy(stand.lab.prepared.registry_image, directory / "private_registry.tar")
     reader.values["ubuntu-22.04"] = "debian-12"
     reader(
         "tacker-cir csar build private-registry --base-hot --vm-image ubuntu-22.04 "
-        "--flavor m1.small --image registry.tar --output private-registry.zip",
+        "--flavor m1.small --image private_registry.tar --output private-registry.zip",
         f"--vnfd-id={uuid.uuid4()}",
     )
     reader.onboard("private-registry.zip")
-    image = {"image_path": "Files/images/registry.tar"}
+    image = {"image_path": "Files/images/private_registry.tar"}
     reader.write("registry.json", request(BODY, openstack.field("ID", "vim", "list"), image))
     create = "openstack vnflcm create VNFD_ID --name registry"
     reader.values["VNF_INSTANCE_ID"] = reader.field("ID", create)
@@ -359,7 +359,7 @@ def _ready_nodes(reader: Reader) -> int:
 
 def _change_registries(reader: Reader) -> None:
     """Update the metadata: wrongly; rightly; and back to what was requested."""
-    wrong = {"private_registry_connection_info": reader.values["192.168.0.10:5000"]}
+    wrong = {"private_registry_connection_info": reader.values["10.10.0.10:5000"]}
     reader.write("registries.json", {"metadata": wrong})
     said = reader.update("registries.json", "FAILED_TEMP")
     assert "written as JSON in one string" in said

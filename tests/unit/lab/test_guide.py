@@ -16,7 +16,7 @@ def test_commands_are_found_with_their_continuation_lines():
     guide = Guide(*PAGES)
     assert "openstack vnflcm update VNF_INSTANCE_ID --I touch.json" in guide.left
     build = next(command for command in guide.left if "build private-registry" in command)
-    assert build.endswith("--image registry.tar --output private-registry.zip")
+    assert build.endswith("--image private_registry.tar --output private-registry.zip")
     filtered = 'openstack vnflcm op list --filter "(eq,vnfInstanceId,VNF_INSTANCE_ID)"'
     assert guide.words(filtered, {"VNF_INSTANCE_ID": "1"})[-1] == "(eq,vnfInstanceId,1)"
     assert filtered not in guide.left
@@ -30,7 +30,7 @@ def test_a_command_that_is_not_printed_is_refused():
 def test_files_are_json():
     guide = Guide(*PAGES)
     assert set(guide.files) == {"registries.json", "as-requested.json", "touch.json"}
-    body = json.loads(guide.file("registries.json", {"192.168.0.10:5000": "r:1"}))
+    body = json.loads(guide.file("registries.json", {"10.10.0.10:5000": "r:1"}))
     value = body["metadata"]["private_registry_connection_info"]
     assert json.loads(value) == [{"connection_type": "0", "server": "r:1"}]
     assert all(json.loads(guide.file(name, {})) for name in guide.files)

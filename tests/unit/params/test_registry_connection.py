@@ -110,7 +110,7 @@ HTTP_FAULTS = [
     ({"connection_type": "http"}, "connection_type", "got 'http'"),
     ({"connection_type": True}, "connection_type", "got True"),
     ({"connection_type": None}, "connection_type", "got null"),
-    ({"server": ""}, "server", "expected host[:port] of the registry, e.g. 192.168.0.10:5000"),
+    ({"server": ""}, "server", "expected host[:port] of the registry, e.g. 10.10.0.10:5000"),
     ({"server": 5000}, "server", "got 5000"),
     ({"server": "http://192.168.0.10:5000"}, "server", "expected host[:port] without http://"),
     ({"server": "https://u:MARK@h.example"}, "server", "expected host[:port] without http://"),
