@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
+
 from oslo_config import cfg
 
 GROUP = "tacker_cir"
@@ -133,6 +135,31 @@ OPTS = [
         ),
     ),
 ]
+
+
+@dataclass(frozen=True)
+class TimeLimits:
+    """How long each thing may take in one operation: seconds, named as the options that tell."""
+
+    ssh_wait_timeout: float
+    ssh_connect_timeout: float
+    ssh_auth_timeout: float
+    command_timeout: float
+    first_boot_timeout: float
+    package_timeout: float
+    image_timeout: float
+    service_timeout: float
+    registry_timeout: float
+    kubeadm_timeout: float
+    api_timeout: float
+    node_ready_timeout: float
+    drain_timeout: float
+
+    @classmethod
+    def of(cls, conf: cfg.ConfigOpts) -> TimeLimits:
+        """Return what the configuration says now."""
+        group = conf[GROUP]
+        return cls(**{field.name: group[field.name] for field in fields(cls)})
 
 
 def register_opts(conf: cfg.ConfigOpts) -> cfg.ConfigOpts:

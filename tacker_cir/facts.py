@@ -9,7 +9,7 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from tacker_cir.command import Command
@@ -220,6 +220,11 @@ class Facts:
         """
         content = self.contents.get(path)
         return None if content is None else content.decode()
+
+    def renew(self, found: Facts) -> None:
+        """Take over all that the machine was found to have since."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(found, each.name))
 
     def note_file(self, path: str, content: bytes | None, mode: int) -> None:
         """Note that a file of root was written, or with None removed, since the machine was asked.

@@ -34,6 +34,7 @@ from tacker_cir.cluster.preparing import Host, Site, look, prepare, restore_logi
 from tacker_cir.cluster.state import NOTES, network_in
 from tacker_cir.cluster.topology import MASTER, ClusterNode, Topology
 from tacker_cir.command import Secret
+from tacker_cir.config import TimeLimits
 from tacker_cir.connections import Connector
 from tacker_cir.parallel import LIMIT, Once, raise_errors
 from tacker_cir.params.k8s_cluster import ClusterParams
@@ -82,20 +83,20 @@ class _Joining:
         self.one_master = threading.Lock()
 
     def _make_token(self) -> Secret:
-        return self._stack.enter_context(credentials.join_token(self._lead.host.connection))
+        return self._stack.enter_context(credentials.join_token(self._lead.host.machine.connection))
 
     def _read_ca_hash(self) -> str:
         host = self._lead.host
-        pem = host.facts.contents.get(credentials.CA)
+        pem = host.machine.facts.contents.get(credentials.CA)
         if not pem:
-            return credentials.read_ca_hash(host.connection)
-        with answer_of(host.connection.node, "read the cluster's CA certificate"):
+            return credentials.read_ca_hash(host.machine.connection)
+        with answer_of(host.machine.connection.node, "read the cluster's CA certificate"):
             return credentials.ca_hash(pem.decode("ascii", "replace"))
 
     def _upload_certificates(self) -> Secret:
         minor = kubernetes_versions.minor(self._lead.version)
         return credentials.upload_certificates(
-            self._lead.host.connection, self._lead.kubectl, minor
+            self._lead.host.machine.connection, self._lead.kubectl, minor
         )
 
 
@@ -115,7 +116,7 @@ class ClusterBuild:
         conf: cfg.ConfigOpts,
     ):
         self._topology, self._params, self._registries = topology, params, registries
-        self._connector, self._conf = connector, conf
+        self._connector, self._limits = connector, TimeLimits.of(conf)
         self._election: Election[Lead] = Election(m.name for m in topology.masters)
         self._cluster: Future[tuple[Lead, _Joining]] = Future()
         self._lock = threading.Lock()
@@ -177,7 +178,7 @@ class ClusterBuild:
 
     def _reach(self, node: ClusterNode) -> Host | None:
         """Connect to a machine; None for a node of the cluster that does not answer."""
-        deadline = Deadline(self._conf.tacker_cir.ssh_wait_timeout)
+        deadline = Deadline(self._limits.ssh_wait_timeout)
         while True:
             try:
                 connection = self._connector.open(
@@ -199,7 +200,7 @@ class ClusterBuild:
         with self._lock:
             self._connections.enter_context(connection)
         host = look(node, connection, self._site(self._params.packages.version))
-        refuse_foreign_cluster(str(node), host.facts)
+        refuse_foreign_cluster(str(node), host.machine.facts)
         with self._lock:
             self._hosts.append(host)
         return host
@@ -209,7 +210,7 @@ class ClusterBuild:
         if not host.has_joined:
             self._election.blank(host.node.name)
             return
-        kubectl = Kubectl(host.connection, timeout=self._conf.tacker_cir.api_timeout)
+        kubectl = Kubectl(host.machine.connection, timeout=self._limits.api_timeout)
         state, objects, step = host.cluster, None, "read the cluster's configuration"
         with answer_of(str(host.node), step):
             text = credentials.configuration_in(state.objects) if state else None
@@ -223,7 +224,7 @@ class ClusterBuild:
         self._election.living(host.node.name, Lead(host, kubectl, version, nodes, objects))
 
     def _site(self, version: str) -> Site:
-        return Site(self._topology, self._params, self._registries, self._conf, version)
+        return Site(self._topology, self._params, self._registries, self._limits, version)
 
     def _take_over(self, lead: Lead) -> tuple[Lead, _Joining]:
         """Begin with the cluster that is there."""
@@ -242,26 +243,24 @@ class ClusterBuild:
 
     def _found(self, host: Host) -> tuple[Lead, _Joining]:
         """Make the cluster on its first master."""
-        options = self._conf.tacker_cir
         site = self._site(self._params.packages.version)
         config = prepare(host, site)
         with host.timed("kubeadm"):
-            script_of(host, site).init(config, timeout=options.kubeadm_timeout)
+            script_of(host, site).init(config)
         restore_logins(host, site)
         with self._lock:
             self._joined.append(host)
-        kubectl = Kubectl(host.connection, timeout=options.api_timeout)
+        kubectl = Kubectl(host.machine.connection, timeout=self._limits.api_timeout)
         # It is new: nothing has to be asked for.
         lead = Lead(host, kubectl, site.version, {}, {})
         self._ensure_network(lead)
         return lead, _Joining(lead, self._secrets)
 
     def _join(self, host: Host, site: Site, lead: Lead, joining: _Joining) -> None:
-        options = self._conf.tacker_cir
         node, script = host.node, script_of(host, site)
         if host.has_joined:
             # Its cluster has removed it: kubeadm would refuse what is left of it.
-            script.reset(timeout=options.kubeadm_timeout)
+            script.reset()
         is_master = node.role == MASTER
         arguments = (self._topology.endpoint, joining.token().reveal(), joining.ca_hash())
         with joining.one_master if is_master else nullcontext():
@@ -270,42 +269,44 @@ class ClusterBuild:
             key = joining.certificate_key().reveal() if is_master else None
             config = render_kubeadm.join(site.kubeadm_node(node), *arguments, key)
             with host.timed("kubeadm"):
-                script.join(config, timeout=options.kubeadm_timeout)
+                script.join(config)
         restore_logins(host, site)
         with self._lock:
             self._joined.append(host)
 
     def _finish(self, lead: Lead) -> ClusterAccess:
         """What concerns the cluster as a whole."""
-        options = self._conf.tacker_cir
+        limits = self._limits
         # While the nodes become ready.
         known = credentials.known_admin_token(lead.objects) if lead.objects else None
-        token, ca = known or credentials.admin_token(lead.kubectl, options.api_timeout)
+        token, ca = known or credentials.admin_token(lead.kubectl, limits.api_timeout)
         with lead.host.timed("ready"):
             names = [host.node.name for host in self._joined]
             if names:
-                lead.kubectl.wait_ready(names, options.node_ready_timeout)
+                lead.kubectl.wait_ready(names, limits.node_ready_timeout)
             if any(host.node.role == MASTER for host in self._joined):
                 self._wait_for_masters(lead)
         for host in self._hosts:
             steps = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in host.spent.items())
-            LOG.info("%s: %d remote commands; %s", host.node, host.connection.commands, steps)
+            LOG.info(
+                "%s: %d remote commands; %s", host.node, host.machine.connection.commands, steps
+            )
         return ClusterAccess(self._topology.public_url, token, ca)
 
     def _wait_for_masters(self, lead: Lead) -> None:
         """See that new masters share the state and the virtual address with the others, unless one
         of these is known to be away."""
-        options = self._conf.tacker_cir
+        limits = self._limits
         masters = self._topology.masters
         hosts = [host for host in self._hosts if host.node.role == MASTER]
         if len(hosts) != len(masters):
             return
         if self._topology.virtual_address:
-            connections = [host.connection for host in hosts]
-            wait_for_vip(connections, self._topology.virtual_address, options.service_timeout)
+            connections = [host.machine.connection for host in hosts]
+            wait_for_vip(connections, self._topology.virtual_address, limits.service_timeout)
         if len(masters) > 1:
             etcd = Etcd(lead.kubectl, lead.host.node.name)
-            etcd.wait_healthy(len(masters), options.node_ready_timeout)
+            etcd.wait_healthy(len(masters), limits.node_ready_timeout)
 
     def _ensure_network(self, lead: Lead) -> None:
         """Apply the manifest of the pods' network, once for each content."""
@@ -319,9 +320,7 @@ class ClusterBuild:
             if network_in(notes) == wanted:
                 return
         with lead.host.timed("network"):
-            script_of(lead.host, self._site(lead.version)).network(
-                manifest, timeout=self._conf.tacker_cir.kubeadm_timeout
-            )
+            script_of(lead.host, self._site(lead.version)).network(manifest)
         note = {
             "apiVersion": "v1",
             "kind": "ConfigMap",

@@ -19,6 +19,7 @@ from tacker_cir.exceptions import CommandFailed, HostError
 from tacker_cir.facts import Facts
 from tacker_cir.host import apt
 from tacker_cir.host.files import ManagedFile
+from tacker_cir.host.machine import Machine
 from tacker_cir.params.k8s_cluster import KubernetesPackages
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.render import apt as render_apt
@@ -134,23 +135,21 @@ class NodeScript:
     """The steps of the script on one node, whose files (:func:`desired_files`) are there.
 
     Every step returns whether it changed anything, and raises HostError where it failed.
-    Timeouts are seconds. Configurations go through the standard input: they hold tokens.
+    Another program that uses apt is waited for, and an earlier run whose connection broke.
+    Configurations go through the standard input: they hold tokens.
 
     :param container_runtime: ``docker`` or ``containerd``
-    :param lock_timeout: seconds to wait for another program that uses apt, and for an earlier run
-        whose connection broke
     :param look: reads the machine's state anew where a step changes it as a whole, in the same
         round trip if the connection is a batch
     :param has_traces: whether kubeadm may have to undo an earlier attempt before it joins
     """
 
-    connection: Connection
+    machine: Machine
     container_runtime: str
-    lock_timeout: float
     look: Callable[[Connection], None] | None = None
     has_traces: bool = True
 
-    def install(self, packages: KubernetesPackages, hostname: str, *, timeout: float) -> Installed:
+    def install(self, packages: KubernetesPackages, hostname: str) -> Installed:
         """Make the machine ready for kubeadm: its name, kernel settings, runtime and programs.
 
         :param hostname: also the name of the node; had better be in /etc/hosts already, as sudo
@@ -161,14 +160,14 @@ class NodeScript:
             "install",
             *self._runtime,
             *install_words(packages, hostname),
-            timeout=timeout,
+            timeout=self.machine.limits.package_timeout,
             remedy="check that the VM reaches its apt sources (or the proxy), and that they have "
             "the packages",
             look=True,
         )
         return Installed(answer["changed"], answer["container"])
 
-    def pull(self, config: str, *, worker: bool = False, timeout: float) -> bool:
+    def pull(self, config: str, *, worker: bool = False) -> bool:
         """Pull the control plane's images that are not there.
 
         :param config: kubeadm's, with a ClusterConfiguration
@@ -182,29 +181,28 @@ class NodeScript:
             *only,
             *_FROM_STDIN,
             stdin=config,
-            timeout=timeout,
             remedy="check that the VM's container runtime reaches the registry of the images",
         )["changed"]
 
-    def init(self, config: str, *, timeout: float) -> bool:
+    def init(self, config: str) -> bool:
         """Begin a cluster; an earlier attempt that was cut off is undone first.
 
         :param config: kubeadm's, with an InitConfiguration and a ClusterConfiguration
         """
-        return self._kubeadm("init", config, timeout, look=True)
+        return self._kubeadm("init", config, look=True)
 
-    def join(self, config: str, *, timeout: float) -> bool:
+    def join(self, config: str) -> bool:
         """Join a cluster; an earlier attempt that was cut off is undone first.
 
         :param config: kubeadm's, with a JoinConfiguration
         """
-        return self._kubeadm("join", config, timeout, look=self.has_traces)
+        return self._kubeadm("join", config, look=self.has_traces)
 
-    def reset(self, *, timeout: float) -> bool:
+    def reset(self) -> bool:
         """Leave the cluster, so that the node can begin or join one again."""
-        return self._run("reset the node", "reset", *self._runtime, timeout=timeout)["changed"]
+        return self._run("reset the node", "reset", *self._runtime)["changed"]
 
-    def network(self, manifest: str | None, *, timeout: float) -> bool:
+    def network(self, manifest: str | None) -> bool:
         """Give the cluster its network of pods, on a master.
 
         :param manifest: YAML documents; None for the script's default
@@ -214,7 +212,6 @@ class NodeScript:
             "network",
             *(() if manifest is None else ("--manifest", "-")),
             stdin=manifest or "",
-            timeout=timeout,
             remedy="see the cause; give another cni_manifest_path where the manifest is at fault",
         )["changed"]
 
@@ -222,14 +219,13 @@ class NodeScript:
     def _runtime(self) -> tuple[str, str]:
         return "--container-runtime", self.container_runtime
 
-    def _kubeadm(self, step: str, config: str, timeout: float, *, look: bool) -> bool:
+    def _kubeadm(self, step: str, config: str, *, look: bool) -> bool:
         return self._run(
             f"kubeadm {step}",
             step,
             *self._runtime,
             *_FROM_STDIN,
             stdin=config,
-            timeout=timeout,
             remedy="see the cause, and 'journalctl -u kubelet' of the VM",
             look=look,
         )["changed"]
@@ -239,17 +235,24 @@ class NodeScript:
         what: str,
         *words: str,
         stdin: str = "",
-        timeout: float,
+        timeout: float | None = None,
         remedy: str = RETRY,
         look: bool = False,
     ) -> dict[str, Any]:
+        """Run a step of the script and return its answer.
+
+        :param timeout: seconds; None for those of a step of kubeadm
+        """
+        connection, limits = self.machine.connection, self.machine.limits
+        if timeout is None:
+            timeout = limits.kubeadm_timeout
         command = Command((SCRIPT, *words), what)
 
         def attempt() -> str:
             try:
                 if look and self.look:
                     return self._run_and_look(command, stdin, timeout, remedy, self.look)
-                return self.connection.run(
+                return connection.run(
                     command, stdin=stdin.encode(), timeout=timeout, remedy=remedy
                 ).stdout
             except CommandFailed as error:
@@ -258,28 +261,28 @@ class NodeScript:
                 raise
 
         def on_retry(error: BaseException, elapsed: float) -> None:
-            LOG.info("%s: %s: %s, for %.0f s now", self.connection.node, what, error, elapsed)
+            LOG.info("%s: %s: %s, for %.0f s now", connection.node, what, error, elapsed)
 
-        LOG.info("%s: %s", self.connection.node, what)
+        LOG.info("%s: %s", connection.node, what)
         try:
             output = poll(
                 attempt,
-                Deadline(self.lock_timeout),
+                Deadline(limits.first_boot_timeout),
                 retry_on=(_Busy,),
                 first_wait=1,
                 on_retry=on_retry,
             )
         except _Busy as error:
             raise HostError(
-                self.connection.node,
+                connection.node,
                 what,
-                f"another program was at work for {self.lock_timeout:.0f} seconds: {error}",
+                f"another program was at work for {limits.first_boot_timeout:.0f} seconds: {error}",
                 "see which program it is, or raise [tacker_cir] first_boot_timeout",
             ) from None
         answer = parse_answer(output, words[0])
         if answer is None:
             raise HostError(
-                self.connection.node,
+                connection.node,
                 what,
                 "the install script did not tell its result",
                 "take the install script of this tacker_cir's sample package",
@@ -294,10 +297,11 @@ class NodeScript:
         remedy: str,
         look: Callable[[Connection], None],
     ) -> str:
-        ran = self.connection.later(
+        connection = self.machine.connection
+        ran = connection.later(
             command, stdin=stdin.encode(), timeout=timeout, ok=(0, _BUSY), remedy=remedy
         )
-        look(self.connection)
+        look(connection)
         if ran.result.exit_status == _BUSY:
             raise _Busy(_last_line(ran.result.stderr))
         return ran.result.stdout

@@ -17,9 +17,9 @@ import paramiko
 from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import HostError
-from tacker_cir.facts import Facts
 from tacker_cir.host import packages
-from tacker_cir.host.files import ManagedFile, ensure_files
+from tacker_cir.host.files import ManagedFile
+from tacker_cir.host.machine import Machine
 from tacker_cir.reading import answer_of, reader
 from tacker_cir.registry import from_node
 from tacker_cir.render import haproxy as render_haproxy
@@ -95,39 +95,29 @@ class _State:
 
 
 def ensure_load_balancer(
-    connection: Connection,
-    facts: Facts,
-    *,
-    vip: str,
-    own: str,
-    masters: Sequence[tuple[str, str]],
-    lock_timeout: float,
-    package_timeout: float,
-    service_timeout: float,
+    machine: Machine, *, vip: str, own: str, masters: Sequence[tuple[str, str]]
 ) -> bool:
     """Make a master pass the API on, at its own address and at the VIP; tell whether it changed.
 
     Which master has the VIP is not waited for; see :func:`wait_for_vip`.
 
-    :param facts: gathered with :data:`PATHS` and :data:`PACKAGES`
+    :param machine: read with :data:`PATHS` and :data:`PACKAGES`
     :param vip: the address that the masters share
     :param own: this master's address
     :param masters: name and address of all masters, in the same order on each of them
-    :param lock_timeout: seconds to wait for apt's locks
-    :param package_timeout: seconds for each of apt's steps
-    :param service_timeout: seconds for a service to start or reload
     :raises HostError: a step failed
     """
-    state = _read_state(connection)
+    facts = machine.facts
+    state = _read_state(machine.connection)
     # A machine without the address is refused before anything is changed on it.
-    interface = _interface_of(connection, state, own)
+    interface = _interface_of(machine.node, state, own)
     missing = facts.dpkg_interrupted or not set(PACKAGES) <= facts.packages.keys()
     if missing:
         # Before the files: a haproxy.cfg that is there would be a conflict for dpkg. keepalived
         # does not start without one, and haproxy's own one opens no port.
-        packages.install(connection, PACKAGES, lock_timeout=lock_timeout, timeout=package_timeout)
+        packages.install(machine, *PACKAGES)
         # dpkg starts services.
-        state = _read_state(connection)
+        state = _read_state(machine.connection)
     files = {
         "haproxy": ManagedFile(
             HAPROXY_CONFIG, render_haproxy.config(masters).encode(), check=_JUDGES["haproxy"]
@@ -138,10 +128,7 @@ def ensure_load_balancer(
             check=_JUDGES["keepalived"],
         ),
     }
-    changed = [
-        _ensure_service(connection, facts, state, name, file, service_timeout)
-        for name, file in files.items()
-    ]
+    changed = [_ensure_service(machine, state, name, file) for name, file in files.items()]
     return missing or any(changed)
 
 
@@ -182,19 +169,13 @@ def _reach(connection: Connection, vip: str, port: int) -> None:
         raise _NotYet(f"{connection.node} does not reach its port {port}: {error}") from None
 
 
-def _ensure_service(
-    connection: Connection,
-    facts: Facts,
-    state: _State,
-    name: str,
-    file: ManagedFile,
-    timeout: float,
-) -> bool:
+def _ensure_service(machine: Machine, state: _State, name: str, file: ManagedFile) -> bool:
+    connection, timeout = machine.connection, machine.limits.service_timeout
     pending = RELOAD_PENDING.format(name)
-    stale = not file.is_current(facts) or pending in facts.files
+    stale = not file.is_current(machine.facts) or pending in machine.facts.files
     if stale:
-        wanted = [ManagedFile(pending, b""), file]
-        ensure_files(connection, facts, wanted, remedy=f"use an image with a newer {name}")
+        note = ManagedFile(pending, b"")
+        machine.ensure(note, file, remedy=f"use an image with a newer {name}")
     started = name in state.enabled & state.active
     remedy = f"see 'journalctl -u {name}' of the VM"
     if not started:
@@ -205,6 +186,7 @@ def _ensure_service(
         script = _RELOAD if name in state.active else _FORGET
         command = Command.script(f"reload {name}", script, name, pending)
         connection.run(command, timeout=timeout, remedy=remedy)
+        machine.facts.note_file(pending, None, 0)
     return stale or not started
 
 
@@ -244,11 +226,11 @@ def parse_state(units: Sequence[str], addresses: str) -> _State:
     return _State(enabled, active, interfaces)
 
 
-def _interface_of(connection: Connection, state: _State, address: str) -> str:
+def _interface_of(node: str, state: _State, address: str) -> str:
     interface = state.interfaces.get(address)
     if interface is not None and not render_keepalived.is_interface(interface):
         raise HostError(
-            connection.node,
+            node,
             "find the network interface",
             f"the interface with the address {address} is called {interface!r}, which keepalived "
             "cannot be told",
@@ -256,7 +238,7 @@ def _interface_of(connection: Connection, state: _State, address: str) -> str:
         )
     if interface is None:
         raise HostError(
-            connection.node,
+            node,
             "find the network interface",
             f"no interface has the address {address}, which Heat tells of its port "
             f"(there are {', '.join(sorted(state.interfaces))})",

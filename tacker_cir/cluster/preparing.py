@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, ip_network
 
-from oslo_config import cfg
 from oslo_utils import timeutils
 
 from tacker_cir import log as logging
@@ -21,9 +20,10 @@ from tacker_cir.cluster.state import ClusterState, glance, parse
 from tacker_cir.cluster.suitability import check_suits
 from tacker_cir.cluster.topology import MASTER, ClusterNode, Topology
 from tacker_cir.command import Command
+from tacker_cir.config import TimeLimits
 from tacker_cir.facts import Facts, gather
 from tacker_cir.host import runtime as host_runtime
-from tacker_cir.host.files import ensure_files, taken_back
+from tacker_cir.host.machine import Machine
 from tacker_cir.host.system import check_clock, check_supported, wait_first_boot
 from tacker_cir.params.k8s_cluster import ClusterParams, KubernetesPackages
 from tacker_cir.params.names import split_server
@@ -53,7 +53,6 @@ _USUAL_NETWORK = 24
 class Host:
     """A machine that is connected.
 
-    :param facts: what it has, brought up to date by what is done
     :param version: of Kubernetes that the next two are for
     :param installed: what the install script found there, None where it has to be asked
     :param pause_image: the image that kubeadm wants for pods' sandboxes; None where it is not known
@@ -62,8 +61,7 @@ class Host:
     """
 
     node: ClusterNode
-    connection: Connection
-    facts: Facts
+    machine: Machine
     version: str = ""
     installed: Installed | None = None
     pause_image: str | None = None
@@ -73,7 +71,7 @@ class Host:
     @property
     def has_joined(self) -> bool:
         """Whether kubeadm has done its work here once."""
-        return MARKER in self.facts.files
+        return MARKER in self.machine.facts.files
 
     def timed(self, step: str) -> _Timed:
         """Return a context whose duration is added to ``spent``."""
@@ -103,7 +101,7 @@ class Site:
     topology: Topology
     params: ClusterParams
     registries: Sequence[RegistryConnection]
-    conf: cfg.ConfigOpts
+    limits: TimeLimits
     version: str
 
     @property
@@ -150,7 +148,9 @@ class Site:
             cluster_cidr=self.params.cluster_cidr,
             names=self.topology.api_addresses,
             image_repository=self.params.image_repository,
-            cgroup_driver=host_runtime.cgroup_driver(host.facts, self.params.container_runtime),
+            cgroup_driver=host_runtime.cgroup_driver(
+                host.machine.facts, self.params.container_runtime
+            ),
             limits_connections=not in_container,
         )
 
@@ -189,12 +189,12 @@ def look(node: ClusterNode, connection: Connection, site: Site) -> Host:
             params.container_runtime,
             node.name,
         ),
-        timeout=site.conf.tacker_cir.package_timeout,
+        timeout=site.limits.package_timeout,
         ok=None,
     )
     images = batch.later(_list_images(site), ok=None)
     cluster = batch.later(glance(MARKER), ok=None) if node.role == MASTER else None
-    host = Host(node, connection, read_facts(batch), site.version)
+    host = Host(node, Machine(connection, read_facts(batch), site.limits), site.version)
     host.installed = install.installed_by(install_again.result)
     host.pause_image = _pause_image(images.result)
     host.cluster = parse(cluster.result.stdout) if cluster else None
@@ -212,16 +212,15 @@ def script_of(host: Host, site: Site, batch: Batch | None = None) -> NodeScript:
         images = None
         if host.pause_image is None or host.version != site.version:
             images = connection.later(_list_images(site), ok=None)
-        host.facts = read_facts(connection)
+        host.machine.facts.renew(read_facts(connection))
         if images:
             host.pause_image, host.version = _pause_image(images.result), site.version
 
     return NodeScript(
-        batch or Batch(host.connection),
+        host.machine.over(batch or Batch(host.machine.connection)),
         site.params.container_runtime,
-        site.conf.tacker_cir.first_boot_timeout,
         look_again,
-        _has_traces(host.facts),
+        _has_traces(host.machine.facts),
     )
 
 
@@ -236,69 +235,56 @@ def prepare(host: Host, site: Site) -> str:
     :return: the configuration for ``kubeadm init`` on this machine
     :raises HostError: a step failed
     """
-    options = site.conf.tacker_cir
-    node, connection, params = host.node, host.connection, site.params
-    check_supported(str(node), host.facts)
+    node, machine, params = host.node, host.machine, site.params
+    check_supported(str(node), machine.facts)
     _check_suits(host, site)
-    wait_first_boot(connection, host.facts, options.first_boot_timeout)
-    check_clock(connection, host.facts)
+    wait_first_boot(machine)
+    check_clock(machine)
     # A file that nobody can complete is told before anything is changed.
     lines, runtime = site.host_lines, params.container_runtime
-    plan(str(node), host.facts, site.registries, runtime, tuple(lines))
-    batch = Batch(connection)
+    plan(str(node), machine.facts, site.registries, runtime, tuple(lines))
+    batch = Batch(machine.connection)
     script = script_of(host, site, batch)
     # First of all: sudo looks the machine's new name up at each command, and a name that is not
     # there costs it seconds.
-    names = hosts_files(str(node), host.facts, site.registries, lines)
+    names = hosts_files(str(node), machine.facts, site.registries, lines)
     with host.timed("packages"):
         files = install.desired_files(
-            host.facts, params.install_script or "", site.packages, params.proxy
+            machine.facts, params.install_script or "", site.packages, params.proxy
         )
         # Sources that apt cannot use would hinder whoever uses it next.
-        with taken_back(connection, host.facts, install.SOURCES):
-            changed = ensure_files(batch, host.facts, [*names, *files])
+        with machine.taken_back(install.SOURCES):
+            changed = machine.over(batch).ensure(*names, *files)
             of_script = changed & {file.path for file in files}
             installed = None if of_script or host.version != site.version else host.installed
             if installed is None:
-                timeout = options.package_timeout
-                installed = script.install(site.packages, node.name, timeout=timeout)
+                installed = script.install(site.packages, node.name)
                 _check_suits(host, site)
     with host.timed("runtime and registries"):
         _ensure_runtime(batch, host, site)
         batch.flush()
         # It names the machine, each registry and what is wrong with it.
-        verify_access(
-            connection,
-            site.registries,
-            runtime=runtime,
-            timeout=options.registry_timeout,
-            pull_timeout=options.image_timeout,
-            clock_ahead=host.facts.clock_ahead,
-        )
+        verify_access(machine, site.registries, runtime=runtime)
     if node.role == MASTER and site.topology.virtual_address:
         with host.timed("load balancer"):
             load_balancer.ensure_load_balancer(
-                connection,
-                host.facts,
+                machine,
                 vip=site.topology.virtual_address,
                 own=node.address,
                 masters=[(master.name, master.address) for master in site.topology.masters],
-                lock_timeout=options.first_boot_timeout,
-                package_timeout=options.package_timeout,
-                service_timeout=options.service_timeout,
             )
     cluster = site.kubeadm_cluster(host, in_container=installed.in_container)
     config = render_init(site.kubeadm_node(node), cluster)
     if not host.has_joined:
         with host.timed("images"):
-            script.pull(config, worker=node.role != MASTER, timeout=options.kubeadm_timeout)
+            script.pull(config, worker=node.role != MASTER)
     return config
 
 
 def _check_suits(host: Host, site: Site) -> None:
     # A member runs, whatever its operator did to make it run.
     if not host.has_joined:
-        check_suits(str(host.node), host.facts, site.version)
+        check_suits(str(host.node), host.machine.facts, site.version)
 
 
 def _ensure_runtime(batch: Batch, host: Host, site: Site) -> None:
@@ -310,13 +296,11 @@ def _ensure_runtime(batch: Batch, host: Host, site: Site) -> None:
         # It reads them at each pull: it need not serve yet, and all goes in one round trip.
         connect_registries(batch, host, site)
     host_runtime.ensure_runtime(
-        batch,
-        host.facts,
+        host.machine.over(batch),
         runtime=params.container_runtime,
         sandbox_image=image,
         proxy=params.proxy,
         no_proxy=site.no_proxy,
-        service_timeout=site.conf.tacker_cir.service_timeout,
     )
     if not on_containerd:
         connect_registries(batch, host, site)
@@ -328,19 +312,17 @@ def connect_registries(connection: Connection, host: Host, site: Site) -> None:
     :raises HostError: a step failed
     """
     access.ensure_access(
-        connection,
-        host.facts,
+        host.machine.over(connection),
         site.registries,
         runtime=site.params.container_runtime,
         node_lines=site.host_lines,
-        service_timeout=site.conf.tacker_cir.service_timeout,
     )
 
 
 def restore_logins(host: Host, site: Site) -> None:
     """Bring back what kubeadm's undoing of an earlier attempt took away: the kubelet's logins at
     registries, as ``kubeadm reset`` empties /var/lib/kubelet."""
-    with batched(host.connection) as batch:
+    with batched(host.machine.connection) as batch:
         connect_registries(batch, host, site)
 
 

@@ -10,7 +10,8 @@ from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts
-from tacker_cir.host.files import ManagedFile, ensure_files, kept, taken_back, unusable
+from tacker_cir.host.files import ManagedFile, kept, unusable
+from tacker_cir.host.machine import Machine
 from tacker_cir.host.service import Service
 from tacker_cir.render import containerd_config, containerd_dump
 from tacker_cir.render.containerd_config import CNI_PLUGINS, RUNC
@@ -78,46 +79,43 @@ class _NotServing(Exception):
 
 
 def ensure_containerd(
-    connection: Connection,
-    facts: Facts,
+    machine: Machine,
     *,
     sandbox_image: str | None,
     systemd_cgroup: bool,
     proxy_files: Iterable[ManagedFile],
-    timeout: float,
 ) -> bool:
     """Make containerd serve the kubelet; return whether anything changed.
 
-    :param facts: with content and state of :data:`CONTAINERD_CONFIG`, the state of the service's
-        files, and containerd's settings in effect; brought up to date
+    :param machine: read with content and state of :data:`CONTAINERD_CONFIG`, the state of the
+        service's files, and containerd's settings in effect
     :param systemd_cgroup: whether systemd shall make the containers' cgroups
     :param proxy_files: files of the service's proxy
-    :param timeout: seconds for the daemon to answer
     :raises HostError: a step failed, or the settings have no effect; the file is as it was then
     """
+    connection, facts = machine.connection, machine.facts
     shortfalls = partial(
         Effective.shortfalls,
         certs_d=CONTAINERD_CERTS_D,
         sandbox_image=sandbox_image,
         systemd_cgroup=systemd_cgroup,
     )
-    merged = _settings(connection, facts, shortfalls, sandbox_image, systemd_cgroup)
+    merged = _settings(machine, shortfalls, sandbox_image, systemd_cgroup)
     files = (kept(facts, CONTAINERD_CONFIG, merged.text), *proxy_files)
     restart = CONTAINERD.needs_restart(facts, files)
     note = [CONTAINERD.restart_note] if restart else []
     for directory in merged.left_plugins:
         step = f"link the network plugins of {directory}"
         connection.later(Command.script(step, _LINK_PLUGINS, directory, CNI_PLUGINS))
-    again = partial(CONTAINERD.restart, facts=facts)
-    with taken_back(connection, facts, [CONTAINERD_CONFIG], again):
-        changed = ensure_files(connection, facts, [*note, *files])
+    with machine.taken_back([CONTAINERD_CONFIG], CONTAINERD.restart):
+        changed = machine.ensure(*note, *files)
         if restart:
-            CONTAINERD.restart(connection, facts)
+            CONTAINERD.restart(machine)
         elif facts.containerd_started:
             return bool(changed)
         else:
-            CONTAINERD.enable(connection)
-        facts.containerd_dump = _wait_for_cri(connection, timeout)
+            CONTAINERD.enable(machine)
+        facts.containerd_dump = _wait_for_cri(machine)
         effective = containerd_dump.parse(facts.containerd_dump)
         if effective and (found := shortfalls(effective)):
             raise _without_effect(connection, effective, found)
@@ -125,19 +123,19 @@ def ensure_containerd(
 
 
 def _settings(
-    connection: Connection,
-    facts: Facts,
+    machine: Machine,
     shortfalls: Callable[[Effective], list[str]],
     sandbox_image: str | None,
     systemd_cgroup: bool,
 ) -> containerd_config.Merged:
     """Return the file as it shall be, once it is known that nothing stands against it."""
+    connection, facts = machine.connection, machine.facts
     effective = containerd_dump.parse(facts.containerd_dump)
-    merged = _merged(connection.node, facts, effective, sandbox_image, systemd_cgroup)
+    merged = _merged(machine, effective, sandbox_image, systemd_cgroup)
     if effective is None:
         # With its file containerd says nothing, as where there is none: what are its defaults?
         effective = _try(connection, facts.text(CONTAINERD_CONFIG) or "")
-        merged = _merged(connection.node, facts, effective, sandbox_image, systemd_cgroup)
+        merged = _merged(machine, effective, sandbox_image, systemd_cgroup)
     is_current = kept(facts, CONTAINERD_CONFIG, merged.text).is_current(facts)
     if effective and not is_current and _may_be_overridden(facts, effective):
         effective, is_current = _try(connection, merged.text), True
@@ -147,15 +145,15 @@ def _settings(
 
 
 def _merged(
-    node: str,
-    facts: Facts,
+    machine: Machine,
     effective: Effective | None,
     sandbox_image: str | None,
     systemd_cgroup: bool,
 ) -> containerd_config.Merged:
+    facts = machine.facts
     if facts.containerd_config_file not in ("", CONTAINERD_CONFIG):
         raise HostError(
-            node,
+            machine.node,
             _STEP,
             f"the unit of containerd names another file, {shown(facts.containerd_config_file)}",
             "take --config out of the unit, or of the drop-in that brings it",
@@ -176,7 +174,7 @@ def _merged(
             plugin_directories=directories,
         )
     except ValueError as error:
-        raise unusable(node, CONTAINERD_CONFIG, error) from None
+        raise unusable(machine.node, CONTAINERD_CONFIG, error) from None
 
 
 def _may_be_overridden(facts: Facts, effective: Effective) -> bool:
@@ -209,8 +207,9 @@ def _without_effect(connection: Connection, effective: Effective, found: list[st
     )
 
 
-def _wait_for_cri(connection: Connection, timeout: float) -> str:
+def _wait_for_cri(machine: Machine) -> str:
     """Wait until containerd serves the kubelet; return its settings in effect."""
+    connection = machine.connection
     state = Command.script("wait for containerd's CRI", _STATE, CONTAINERD_CONFIG)
 
     def attempt() -> str:
@@ -222,7 +221,7 @@ def _wait_for_cri(connection: Connection, timeout: float) -> str:
 
     try:
         with timed(connection.node, state.step):
-            dump = poll(attempt, Deadline(timeout), retry_on=(_NotServing,))
+            dump = poll(attempt, Deadline(machine.limits.service_timeout), retry_on=(_NotServing,))
     except _NotServing:
         details = connection.run(Command.script(state.step, _CRI_DETAILS), ok=None).stdout
         raise HostError(

@@ -10,11 +10,11 @@ from tacker_cir.command import Command
 from tacker_cir.exceptions import CommandFailed
 from tacker_cir.facts import Facts
 from tacker_cir.host import apt, packages
-from tacker_cir.host.files import ManagedFile, ensure_files, taken_back
+from tacker_cir.host.files import ManagedFile
+from tacker_cir.host.machine import Machine
 from tacker_cir.host.service import Service
 from tacker_cir.params.private_registry import DockerPackage
 from tacker_cir.params.proxy import Proxy
-from tacker_cir.ssh import Connection
 from tacker_cir.steps import timed
 from tacker_cir.waiting import Deadline, poll
 
@@ -47,47 +47,31 @@ JUDGE = ("sh", "-c", _JUDGE, "sh")
 _COMPANIONS = ("apparmor", "ca-certificates")
 
 
-def ensure_docker(
-    connection: Connection,
-    facts: Facts,
-    package: DockerPackage,
-    proxy: Proxy | None,
-    *,
-    lock_timeout: float,
-    package_timeout: float,
-    service_timeout: float,
-) -> bool:
+def ensure_docker(machine: Machine, package: DockerPackage, proxy: Proxy | None) -> bool:
     """Make the machine run a Docker daemon as described; return whether anything changed.
 
-    :param facts: gathered with :data:`PATHS` and ``package.name``
-    :param lock_timeout: seconds to wait for apt's locks
-    :param package_timeout: seconds for each of apt's steps
-    :param service_timeout: seconds for the daemon to answer
+    :param machine: read with :data:`PATHS` and ``package.name``
     :raises HostError: a step failed
     """
+    facts = machine.facts
     files = desired_files(facts, package, proxy)
     restart = facts.docker_installed and needs_restart(facts, files)
     note = [DOCKER.restart_note] if restart else []
     # Sources that apt cannot use would hinder whoever uses it next.
-    with taken_back(connection, facts, (apt.PROXY, *SOURCE.paths)):
-        changed = ensure_files(connection, facts, [*note, *files])
+    with machine.taken_back((apt.PROXY, *SOURCE.paths)):
+        changed = machine.ensure(*note, *files)
         missing = needs_install(facts, package)
         if missing:
             wanted = f"{package.name}={package.version}" if package.version else package.name
-            packages.install(
-                connection,
-                (wanted, *_COMPANIONS),
-                lock_timeout=lock_timeout,
-                timeout=package_timeout,
-            )
+            packages.install(machine, wanted, *_COMPANIONS)
     if restart:
         # Containers with --restart=always come back with the daemon.
-        DOCKER.restart(connection, facts)
+        DOCKER.restart(machine)
     if missing or restart or not facts.docker_started:
-        DOCKER.enable(connection)
+        DOCKER.enable(machine)
     elif facts.docker_serving:
         return bool(changed)
-    wait_until_serving(connection, service_timeout)
+    wait_until_serving(machine)
     return bool(changed or missing or restart or not facts.docker_started)
 
 
@@ -125,25 +109,24 @@ def desired_files(
     )
 
 
-def reload(connection: Connection) -> None:
+def reload(machine: Machine) -> None:
     """Make the daemon read daemon.json again; what it cannot change while it runs, it ignores."""
     command = Command(("systemctl", "reload", "docker.service"), "reload Docker's settings")
-    connection.later(command, remedy=DOCKER.remedy)
+    machine.connection.later(command, remedy=DOCKER.remedy)
 
 
-def wait_until_serving(connection: Connection, timeout: float) -> None:
+def wait_until_serving(machine: Machine) -> None:
     """Wait until the daemon answers.
 
-    :param timeout: seconds
     :raises CommandFailed: it does not answer in time
     """
     version = Command(
         ("docker", "version", "--format", "{{.Server.Version}}"), "wait for the Docker daemon"
     )
-    with timed(connection.node, version.step):
+    with timed(machine.node, version.step):
         found = poll(
-            lambda: connection.run(version, remedy=DOCKER.remedy),
-            Deadline(timeout),
+            lambda: machine.connection.run(version, remedy=DOCKER.remedy),
+            Deadline(machine.limits.service_timeout),
             retry_on=(CommandFailed,),
         )
-    LOG.info("%s: Docker %s serves", connection.node, found.stdout.strip())
+    LOG.info("%s: Docker %s serves", machine.node, found.stdout.strip())

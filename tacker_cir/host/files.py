@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tacker_cir import log as logging
 from tacker_cir.command import Command
-from tacker_cir.exceptions import ConnectionLost, HostError
+from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts, unfinished
 from tacker_cir.ssh import RETRY, Connection, Later
 
@@ -214,30 +213,15 @@ def unusable(node: str, path: str, error: ValueError) -> HostError:
     )
 
 
-def ensure_files(
-    connection: Connection,
-    facts: Facts,
-    files: Iterable[ManagedFile],
-    remedy: str = RETRY,
-) -> frozenset[str]:
-    """Write or remove what differs, in the given order, and bring the facts up to date.
-
-    All of it goes in one command, and no file is touched before all are on the machine and the
-    programs that read them have judged them.
+def write(connection: Connection, due: Sequence[ManagedFile], remedy: str = RETRY) -> None:
+    """Write or remove files, in the given order; :meth:`tacker_cir.host.machine.Machine.ensure` is
+    what lets facts follow.
 
     :param remedy: what the user reads if it fails
-    :return: the paths that changed
-    :raises HostError: a file cannot be written, its program would refuse it, or somebody else
-        changed what is to be completed
+    :raises HostError: as there
     """
-    due = [file for file in files if not file.is_current(facts)]
-    if not due:
-        return frozenset()
     if remedy != RETRY or not _joined(connection.last_kept, due):
         connection.later(**_writing(connection.node, list(due)), remedy=remedy)
-    for file in due:
-        facts.note_file(file.path, file.content, file.mode)
-    return frozenset(file.path for file in due)
 
 
 def _joined(last: Later | None, due: Sequence[ManagedFile]) -> bool:
@@ -268,49 +252,18 @@ def _command(due: Sequence[ManagedFile]) -> tuple[Command, bytes]:
     return Command.script(_step(due), _WRITE), stdin
 
 
-@contextmanager
-def taken_back(
-    connection: Connection,
-    facts: Facts,
-    paths: Sequence[str],
-    reread: Callable[[Connection], object] | None = None,
-) -> Iterator[None]:
-    """Put files back as they were where what reads them does not bear the new ones.
-
-    :param paths: of files whose content the facts have, and of such as are not there
-    :param reread: makes their program read them again
-    """
-    before = [_as_it_is(facts, path) for path in paths]
-    try:
-        yield
-    except ConnectionLost:
-        raise
-    except HostError as error:
-        changed = [file for file in before if file and not file.is_current(facts)]
-        if not changed:
-            raise
-        told = " and ".join(file.path for file in changed)
-        verb = "is" if len(changed) == 1 else "are"
-        try:
-            direct = connection.direct
-            now = [replace(f, made_from=_digest_of(facts, f.path)) for f in changed]
-            ensure_files(direct, facts, now)
-            if reread:
-                reread(direct)
-        except HostError as second:
-            LOG.warning("%s: %s may stay changed: %s", connection.node, told, second)
-            raise error from None
-        cause = f"{error.cause.rstrip('.')} ({told} {verb} as before)"
-        raise HostError(error.node, error.step, cause, error.remedy) from None
-
-
-def _as_it_is(facts: Facts, path: str) -> ManagedFile | None:
+def as_it_is(facts: Facts, path: str) -> ManagedFile | None:
     """Return a file as the machine has it, None where only its hash is known."""
     fact = facts.files.get(path)
     if fact is None:
         return ManagedFile(path, None)
     content = facts.contents.get(path)
     return None if content is None else ManagedFile(path, content, fact.mode)
+
+
+def made_from_what_is(facts: Facts, file: ManagedFile) -> ManagedFile:
+    """Return a file that takes the place of what the facts have, and of nothing else."""
+    return replace(file, made_from=_digest_of(facts, file.path))
 
 
 def _digest_of(facts: Facts, path: str) -> str:

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import CommandFailed, HostError
-from tacker_cir.ssh import Connection
+from tacker_cir.host.machine import Machine
 from tacker_cir.waiting import Deadline, poll
 
 LOG = logging.getLogger(__name__)
@@ -49,24 +48,20 @@ class _LockHeld(Exception):
     """Another program uses apt or dpkg."""
 
 
-def install(
-    connection: Connection, packages: Sequence[str], *, lock_timeout: float, timeout: float
-) -> None:
+def install(machine: Machine, *packages: str) -> None:
     """Install packages and what they need, without recommended ones.
 
     An installation that was cut off before is completed first.
 
     :param packages: names, or name=version
-    :param lock_timeout: seconds to wait for another program that uses apt
-    :param timeout: seconds for each of apt's steps
-    :raises HostError: apt fails, or the lock is not released in time
+    :raises HostError: apt fails, or another program does not release its lock in time
     """
     names = " ".join(packages)
     remedy = (
         "check that the VM reaches its apt sources (or the proxy), and that they have the package"
     )
     complete = "complete earlier package installations"
-    lock_deadline = Deadline(lock_timeout)
+    lock_deadline = Deadline(machine.limits.first_boot_timeout)
     for step in (
         # What depends on a package that is half there waits for the step after the next.
         Command.script(complete, _CONFIGURE, LOCKED),
@@ -74,12 +69,12 @@ def install(
         Command.script(complete, _REINSTALL, *_APT_GET),
         Command((*_APT_GET, "install", "--no-install-recommends", *packages), f"install {names}"),
     ):
-        _run(connection, step, lock_deadline, timeout, remedy)
+        _run(machine, step, lock_deadline, remedy)
 
 
-def _run(
-    connection: Connection, step: Command, lock_deadline: Deadline, timeout: float, remedy: str
-) -> None:
+def _run(machine: Machine, step: Command, lock_deadline: Deadline, remedy: str) -> None:
+    connection, timeout = machine.connection, machine.limits.package_timeout
+
     def attempt() -> None:
         try:
             connection.run(step, timeout=timeout, remedy=remedy)

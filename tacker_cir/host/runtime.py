@@ -7,8 +7,6 @@ Which runtime there is and its package are the install script's; the registries 
 
 from __future__ import annotations
 
-from functools import partial
-
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts
 from tacker_cir.host import docker
@@ -19,10 +17,10 @@ from tacker_cir.host.containerd import (
     ensure_containerd,
 )
 from tacker_cir.host.docker import DOCKER
-from tacker_cir.host.files import ManagedFile, ensure_files, kept, taken_back, unusable
+from tacker_cir.host.files import ManagedFile, kept, unusable
+from tacker_cir.host.machine import Machine
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.render import containerd_config, containerd_dump, docker_daemon
-from tacker_cir.ssh import Connection
 from tacker_cir.text import shown
 
 __all__ = ["CONTAINERD_CERTS_D", "DOCKER_DAEMON", "cgroup_driver", "ensure_runtime"]
@@ -65,68 +63,61 @@ def cgroup_driver(facts: Facts, runtime: str) -> str:
 
 
 def ensure_runtime(
-    connection: Connection,
-    facts: Facts,
+    machine: Machine,
     *,
     runtime: str,
     sandbox_image: str | None = None,
     proxy: Proxy | None = None,
     no_proxy: str = "",
-    service_timeout: float,
 ) -> bool:
     """Make the installed runtime serve Kubernetes' kubelet; return whether anything changed.
 
     A restart, where one is needed, leaves containers running.
 
-    :param facts: gathered after the installation, with :data:`PATHS`, :data:`CONTENTS` and
-        :data:`EFFECTIVE`; brought up to date
+    :param machine: read after the installation, with :data:`PATHS`, :data:`CONTENTS` and
+        :data:`EFFECTIVE`
     :param runtime: ``docker`` or ``containerd``
     :param sandbox_image: the pause image, which containerd itself pulls; None for its default
     :param no_proxy: what is asked without the proxy
-    :param service_timeout: seconds for the daemon to answer
     :raises HostError: a step failed
     """
+    facts = machine.facts
     installed = facts.docker_installed if runtime == "docker" else bool(facts.containerd)
     if not installed:
         raise HostError(
-            connection.node,
+            machine.node,
             f"set up {runtime}",
             f"there is no {runtime} on the machine",
             "see what the install script said about its package",
         )
     if runtime == "docker":
-        return _ensure_docker(connection, facts, proxy, no_proxy, service_timeout)
-    systemd_cgroup = cgroup_driver(facts, runtime) == "systemd"
+        return _ensure_docker(machine, proxy, no_proxy)
     return ensure_containerd(
-        connection,
-        facts,
+        machine,
         sandbox_image=sandbox_image,
-        systemd_cgroup=systemd_cgroup,
+        systemd_cgroup=cgroup_driver(facts, runtime) == "systemd",
         proxy_files=CONTAINERD.proxy_files(proxy, no_proxy),
-        timeout=service_timeout,
     )
 
 
-def _ensure_docker(
-    connection: Connection, facts: Facts, proxy: Proxy | None, no_proxy: str, timeout: float
-) -> bool:
-    daemon = _docker_daemon(connection.node, facts, proxy)
+def _ensure_docker(machine: Machine, proxy: Proxy | None, no_proxy: str) -> bool:
+    facts = machine.facts
+    daemon = _docker_daemon(machine.node, facts, proxy)
     files = DOCKER.proxy_files(proxy, no_proxy)
     restart = DOCKER.needs_restart(facts, files)
     note = [DOCKER.restart_note] if restart else []
-    again = partial(DOCKER.restart, facts=facts)
-    with taken_back(connection, facts, [DOCKER_DAEMON], again):
-        changed = ensure_files(connection, facts, [*note, daemon, *files])
+    with machine.taken_back([DOCKER_DAEMON], DOCKER.restart):
+        changed = machine.ensure(*note, daemon, *files)
         if DOCKER_DAEMON in changed and facts.docker_started:
             # Before a restart, so that it leaves the containers alone.
-            docker.reload(connection)
+            docker.reload(machine)
         if restart:
-            DOCKER.restart(connection, facts)
+            DOCKER.restart(machine)
         elif not facts.docker_started:
-            DOCKER.enable(connection)
+            DOCKER.enable(machine)
         elif facts.docker_serving:
             return bool(changed)
-        docker.wait_until_serving(connection, timeout)
+        docker.wait_until_serving(machine)
     return True
 
 

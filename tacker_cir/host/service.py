@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from tacker_cir.command import Command
 from tacker_cir.facts import Facts
 from tacker_cir.host.files import ManagedFile
+from tacker_cir.host.machine import Machine
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.render import docker as render_docker
-from tacker_cir.ssh import Connection
 
 # As one command: the restart may only be forgotten once it was done.
 _RESTART = r"""
@@ -88,15 +88,15 @@ class Service:
         """What keeps in mind that it must be restarted; to be written before its files are."""
         return ManagedFile(self.restart_pending, b"")
 
-    def restart(self, connection: Connection, facts: Facts) -> None:
+    def restart(self, machine: Machine) -> None:
         """Restart it and forget that it was needed."""
         unit = f"{self.name}.service"
         command = Command.script(f"restart {unit}", _RESTART, unit, self.restart_pending)
-        connection.later(command, remedy=self.remedy)
-        facts.note_file(self.restart_pending, None, 0)
+        machine.connection.later(command, remedy=self.remedy)
+        machine.facts.note_file(self.restart_pending, None, 0)
 
-    def enable(self, connection: Connection) -> None:
+    def enable(self, machine: Machine) -> None:
         """Start it, now and at each boot."""
         unit = f"{self.name}.service"
         command = Command(("systemctl", "enable", "--now", unit), f"start {unit}")
-        connection.later(command, remedy=self.remedy)
+        machine.connection.later(command, remedy=self.remedy)

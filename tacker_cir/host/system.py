@@ -9,7 +9,7 @@ from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts, clock_ahead, seconds_of
-from tacker_cir.ssh import Connection
+from tacker_cir.host.machine import Machine
 from tacker_cir.steps import timed
 from tacker_cir.waiting import Deadline, poll
 
@@ -57,13 +57,13 @@ def check_supported(node: str, facts: Facts) -> None:
         )
 
 
-def wait_first_boot(connection: Connection, facts: Facts, timeout: float) -> None:
+def wait_first_boot(machine: Machine) -> None:
     """Wait until cloud-init is done: it may still change apt sources, users and /etc/hosts.
 
-    :param timeout: seconds
     :raises HostError: it is not done in time
     """
-    if facts.cloud_init not in _CLOUD_INIT_BUSY:
+    connection, timeout = machine.connection, machine.limits.first_boot_timeout
+    if machine.facts.cloud_init not in _CLOUD_INIT_BUSY:
         return
     status = Command(("cloud-init", "status"), "wait for cloud-init")
 
@@ -87,7 +87,7 @@ def wait_first_boot(connection: Connection, facts: Facts, timeout: float) -> Non
         ) from None
 
 
-def check_clock(connection: Connection, facts: Facts, timeout: float = CLOCK_TIMEOUT) -> None:
+def check_clock(machine: Machine, timeout: float = CLOCK_TIMEOUT) -> None:
     """Refuse a clock with which nothing works that has a certificate: apt, registries, Kubernetes.
 
     Right after a boot, the time service may still be about to set it.
@@ -95,6 +95,7 @@ def check_clock(connection: Connection, facts: Facts, timeout: float = CLOCK_TIM
     :param timeout: seconds
     :raises HostError: it differs from the conductor's
     """
+    connection, facts = machine.connection, machine.facts
     if abs(facts.clock_ahead) <= CLOCK_TOLERANCE:
         return
     ask = Command(("date", "+%s"), "compare the clocks")

@@ -9,9 +9,10 @@ from typing import Any
 from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import HostError
-from tacker_cir.facts import Facts, registry_config
+from tacker_cir.facts import registry_config
 from tacker_cir.host import docker
-from tacker_cir.host.files import ManagedFile, ensure_files, taken_back
+from tacker_cir.host.files import ManagedFile
+from tacker_cir.host.machine import Machine
 from tacker_cir.host.runtime import DOCKER_DAEMON
 from tacker_cir.host.service import Service
 from tacker_cir.params.registry_connection import RegistryConnection
@@ -41,47 +42,43 @@ class _NotReloaded(Exception):
 
 
 def ensure_access(
-    connection: Connection,
-    facts: Facts,
+    machine: Machine,
     registries: Sequence[RegistryConnection],
     *,
     runtime: str,
     node_lines: Iterable[str] = (),
-    service_timeout: float,
 ) -> list[str]:
     """Make a node able to pull from exactly these registries; do only what is missing.
 
     Nothing is restarted that containers depend on: Docker re-reads its settings while it runs,
     containerd reads them at each pull.
 
-    :param facts: gathered with :data:`FILES`, :data:`CONTENTS` and :data:`TREES`; brought up to
-        date
+    :param machine: read with :data:`FILES`, :data:`CONTENTS` and :data:`TREES`
     :param runtime: ``docker`` or ``containerd``
     :param node_lines: lines of the cluster's own for /etc/hosts
-    :param service_timeout: seconds for Docker to take over its settings
     :return: what was changed, one line each; empty where all was as it shall be
     :raises HostError: a step failed; a later call goes on where this one stopped
     """
-    wanted = node_files.plan(connection.node, facts, registries, runtime, tuple(node_lines))
-    _warn(connection.node, registries)
-    with taken_back(connection, facts, [DOCKER_DAEMON], docker.reload):
-        changes = _write(connection, facts, wanted)
+    wanted = node_files.plan(machine.node, machine.facts, registries, runtime, tuple(node_lines))
+    _warn(machine.node, registries)
+    with machine.taken_back([DOCKER_DAEMON], docker.reload):
+        changes = _write(machine, wanted)
         if runtime == "docker":
-            daemon_changed = DOCKER_DAEMON in changes
-            changes += _reload_docker(connection, facts, wanted, daemon_changed, service_timeout)
-    changes += _restart_kubelet(connection, facts)
+            changes += _reload_docker(machine, wanted, DOCKER_DAEMON in changes)
+    changes += _restart_kubelet(machine)
     # Last: what is gone is forgotten once it is gone everywhere.
-    ensure_files(connection, facts, [_state(wanted.after)])
-    _remove_empty(connection, wanted)
+    machine.ensure(_state(wanted.after))
+    _remove_empty(machine.connection, wanted)
     told = f"{len(changes)} changes" if changes else "no change"
-    connection.when_done(
-        lambda: LOG.info("%s: access to %d registries: %s", connection.node, len(registries), told)
+    machine.connection.when_done(
+        lambda: LOG.info("%s: access to %d registries: %s", machine.node, len(registries), told)
     )
     return changes
 
 
-def _write(connection: Connection, facts: Facts, wanted: Plan) -> list[str]:
+def _write(machine: Machine, wanted: Plan) -> list[str]:
     """Bring all files to their state and return the paths that changed."""
+    facts = machine.facts
     due = [file for file in wanted.files if not file.is_current(facts)]
     if not due:
         return []
@@ -90,7 +87,7 @@ def _write(connection: Connection, facts: Facts, wanted: Plan) -> list[str]:
     kubelet_runs = facts.kubelet_active and _KUBELET_CONFIG in facts.files
     if kubelet_runs and any(file.path == KUBELET_LOGINS for file in due):
         first.append(KUBELET.restart_note)
-    ensure_files(connection, facts, [*first, *due])
+    machine.ensure(*first, *due)
     return sorted(file.path for file in due)
 
 
@@ -103,14 +100,13 @@ def _remove_empty(connection: Connection, wanted: Plan) -> None:
         connection.later(Command.script("remove empty directories", _REMOVE_EMPTY, *directories))
 
 
-def _reload_docker(
-    connection: Connection, facts: Facts, wanted: Plan, changed: bool, timeout: float
-) -> list[str]:
+def _reload_docker(machine: Machine, wanted: Plan, changed: bool) -> list[str]:
     """Have Docker take over its registries, which it does without a restart."""
+    connection, facts = machine.connection, machine.facts
     here, gone = wanted.after.daemon, wanted.gone
     if not facts.docker_started or (not changed and is_loaded(facts.docker_registries, here, gone)):
         return []
-    docker.reload(connection)
+    docker.reload(machine)
     ask = Command(("docker", "info", "--format", "{{json .RegistryConfig}}"), "reload Docker")
 
     def attempt() -> None:
@@ -118,7 +114,11 @@ def _reload_docker(
             raise _NotReloaded
 
     try:
-        poll(attempt, Deadline(timeout), retry_on=(_NotReloaded, Unreadable))
+        poll(
+            attempt,
+            Deadline(machine.limits.service_timeout),
+            retry_on=(_NotReloaded, Unreadable),
+        )
     except (_NotReloaded, Unreadable):
         raise HostError(
             connection.node,
@@ -147,16 +147,16 @@ def is_loaded(registries: Mapping[str, Any] | None, entries: Registries, gone: R
     )
 
 
-def _restart_kubelet(connection: Connection, facts: Facts) -> list[str]:
+def _restart_kubelet(machine: Machine) -> list[str]:
     """Have the kubelet read its logins; pods go on.
 
     By itself it reads them every five minutes only (1.20 took 5 min 21 s until a pod ran). On
     containerd a new password counts at once all the same, as that of hosts.toml goes first; not so
     at a registry that wants tokens.
     """
-    if KUBELET.restart_pending not in facts.files:
+    if KUBELET.restart_pending not in machine.facts.files:
         return []
-    KUBELET.restart(connection, facts)
+    KUBELET.restart(machine)
     return ["kubelet restarted"]
 
 

@@ -12,9 +12,11 @@ from oslo_config import cfg
 
 from tacker_cir import log as logging
 from tacker_cir.command import Command
+from tacker_cir.config import TimeLimits
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts, gather
 from tacker_cir.host import docker, system
+from tacker_cir.host.machine import Machine
 from tacker_cir.inventory import Node
 from tacker_cir.package import ImageArchive
 from tacker_cir.params.private_registry import PrivateRegistryParams
@@ -72,41 +74,33 @@ def ensure_registry(
     :param conf: with the options of group ``[tacker_cir]``
     :raises HostError: a step failed; a later call goes on where this one stopped
     """
-    options = conf.tacker_cir
     report = Report()
-    facts = _gather(connection, params)
-    system.check_supported(connection.node, facts)
-    _check_architecture(connection.node, facts, params)
-    system.wait_first_boot(connection, facts, options.first_boot_timeout)
-    system.check_clock(connection, facts)
-    changed = docker.ensure_docker(
-        connection,
-        facts,
-        params.docker_package,
-        params.proxy,
-        lock_timeout=options.first_boot_timeout,
-        package_timeout=options.package_timeout,
-        service_timeout=options.service_timeout,
-    )
+    machine = _read(connection, params, TimeLimits.of(conf))
+    system.check_supported(machine.node, machine.facts)
+    _check_architecture(machine.node, machine.facts, params)
+    system.wait_first_boot(machine)
+    system.check_clock(machine)
+    changed = docker.ensure_docker(machine, params.docker_package, params.proxy)
     if changed:
         report.changes.append("Docker set up")
-    if changed or not facts.docker_serving:
+    if changed or not machine.facts.docker_serving:
         # Images and containers could not be seen while the daemon did not serve.
-        facts = _gather(connection, params)
+        machine = _read(connection, params, machine.limits)
     data_path = params.data_path or f"{connection.home.rstrip('/')}/registry"
-    image_id = _ensure_image(connection, facts, params, options.image_timeout, report)
-    _ensure_container(connection, facts, params, data_path, image_id, options.image_timeout, report)
-    serving.wait_until_serving(connection, node, params.port_no, options.service_timeout)
+    image_id = _ensure_image(machine, params, report)
+    _ensure_container(machine, params, data_path, image_id, report)
+    serving.wait_until_serving(machine, node, params.port_no)
     for change in report.changes:
-        LOG.info("%s: %s", connection.node, change)
+        LOG.info("%s: %s", machine.node, change)
     if not report.changes:
-        LOG.info("%s: no change, the registry serves at port %d", connection.node, params.port_no)
+        LOG.info("%s: no change, the registry serves at port %d", machine.node, params.port_no)
     return report
 
 
-def _gather(connection: Connection, params: PrivateRegistryParams) -> Facts:
-    return gather(
+def _read(connection: Connection, params: PrivateRegistryParams, limits: TimeLimits) -> Machine:
+    return Machine.read(
         connection,
+        limits,
         packages=[params.docker_package.name],
         files=docker.PATHS,
         images=[params.registry_image],
@@ -128,43 +122,41 @@ def _check_architecture(node: str, facts: Facts, params: PrivateRegistryParams) 
         )
 
 
-def _ensure_image(
-    connection: Connection,
-    facts: Facts,
-    params: PrivateRegistryParams,
-    timeout: float,
-    report: Report,
-) -> str:
+def _ensure_image(machine: Machine, params: PrivateRegistryParams, report: Report) -> str:
     """Bring the image to the daemon and return its id."""
-    reference = params.registry_image
+    reference, facts = params.registry_image, machine.facts
     present = facts.images.get(reference)
     if params.image is None:
         if present:
             return present
-        LOG.info("%s: pulling %s", connection.node, reference)
-        connection.run(
-            Command(("docker", "pull", "--quiet", reference), f"pull {reference}"),
-            timeout=timeout,
-            remedy="check that the VM reaches the image's registry (proxy), or put the image "
-            "into the VNF package and give image_path",
-        )
+        _pull(machine, reference)
         report.changes.append(f"image {reference} pulled")
     else:
-        with answer_of(connection.node, _LOOK):
+        with answer_of(machine.node, _LOOK):
             is_current = bool(present) and _came_from(params.image, reference, present, facts)
         if present and is_current:
             return present
-        _load(connection, params.image, timeout)
+        _load(machine, params.image)
         report.changes.append(f"image {reference} loaded from {params.image.path.name}")
-    loaded = gather(connection, images=[reference]).images.get(reference)
+    loaded = gather(machine.connection, images=[reference]).images.get(reference)
     if loaded is None:
         raise HostError(
-            connection.node,
+            machine.node,
             f"find image {reference}",
             "the Docker daemon does not have it after loading",
             "check that the archive holds this image",
         )
     return loaded
+
+
+def _pull(machine: Machine, reference: str) -> None:
+    LOG.info("%s: pulling %s", machine.node, reference)
+    machine.connection.run(
+        Command(("docker", "pull", "--quiet", reference), f"pull {reference}"),
+        timeout=machine.limits.image_timeout,
+        remedy="check that the VM reaches the image's registry (proxy), or put the image "
+        "into the VNF package and give image_path",
+    )
 
 
 @reader("what docker tells of a container")
@@ -182,33 +174,30 @@ def _archive_key(archive: ImageArchive, reference: str) -> str:
     return min(archive.image_ids[reference])
 
 
-def _load(connection: Connection, archive: ImageArchive, timeout: float) -> None:
-    LOG.info(
-        "%s: sending image %s (%.0f MB)", connection.node, archive.path.name, archive.size / 1e6
-    )
+def _load(machine: Machine, archive: ImageArchive) -> None:
+    LOG.info("%s: sending image %s (%.0f MB)", machine.node, archive.path.name, archive.size / 1e6)
     with archive.path.open("rb") as source:
-        connection.run(
+        machine.connection.run(
             Command(("docker", "load", "--quiet"), f"load image {archive.path.name}"),
             stdin=source,
             size=archive.size,
-            timeout=timeout,
+            timeout=machine.limits.image_timeout,
             remedy="check the free disk space of the VM; a slow network needs a higher "
             "[tacker_cir] image_timeout",
         )
 
 
 def _ensure_container(
-    connection: Connection,
-    facts: Facts,
+    machine: Machine,
     params: PrivateRegistryParams,
     data_path: str,
     image_id: str,
-    timeout: float,
     report: Report,
 ) -> None:
-    container = facts.containers.get(CONTAINER)
+    connection = machine.connection
+    container = machine.facts.containers.get(CONTAINER)
     if container is not None:
-        with answer_of(connection.node, _LOOK):
+        with answer_of(machine.node, _LOOK):
             differences = find_differences(container, params.port_no, data_path, image_id)
             running = _is_running(container)
         if not differences:
@@ -216,9 +205,9 @@ def _ensure_container(
                 _docker(connection, "start", CONTAINER)
                 report.changes.append("registry container started")
             return
-        LOG.info("%s: the registry container has %s", connection.node, ", ".join(differences))
+        LOG.info("%s: the registry container has %s", machine.node, ", ".join(differences))
         _docker(connection, "stop", CONTAINER)
-        _keep_data(connection, container, data_path, timeout)
+        _keep_data(machine, container, data_path)
         # Never with --volumes: the data outlive the container.
         _docker(connection, "rm", "--force", CONTAINER)
     arguments = run_arguments(params.port_no, data_path, params.registry_image)
@@ -281,16 +270,14 @@ def data_source(container: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _keep_data(
-    connection: Connection, container: Mapping[str, Any], data_path: str, timeout: float
-) -> None:
+def _keep_data(machine: Machine, container: Mapping[str, Any], data_path: str) -> None:
     source = data_source(container)
     if source is None or source == data_path:
         return
     step = f"copy the registry's data from {source} to {data_path}"
-    connection.run(
+    machine.connection.run(
         Command.script(step, _COPY_DATA, source, data_path),
-        timeout=timeout,
+        timeout=machine.limits.image_timeout,
         remedy="check the free disk space of the VM",
     )
 

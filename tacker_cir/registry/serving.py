@@ -10,6 +10,7 @@ import paramiko
 
 from tacker_cir import log as logging
 from tacker_cir.exceptions import HostError
+from tacker_cir.host.machine import Machine
 from tacker_cir.inventory import Node
 from tacker_cir.registry import from_node
 from tacker_cir.registry.distribution import is_registry
@@ -29,16 +30,17 @@ class _NotServing(Exception):
     pass
 
 
-def wait_until_serving(connection: Connection, node: Node, port: int, timeout: float) -> None:
+def wait_until_serving(machine: Machine, node: Node, port: int) -> None:
     """Wait until the registry answers at the VM's network address.
 
     Asked from here first, the way a cluster's nodes will. Where a security group or the lack of a
     route forbids that, the VM itself is made to ask its own network address, and a warning says so.
 
+    :param node: the same machine, as Heat knows it
     :param port: TCP port of the registry
-    :param timeout: seconds
     :raises HostError: no registry's HTTP 200 in time
     """
+    connection, timeout = machine.connection, machine.limits.service_timeout
     deadline = Deadline(timeout)
 
     def seconds() -> float:

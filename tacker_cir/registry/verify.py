@@ -11,6 +11,7 @@ from tacker_cir import facts
 from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import CommandFailed, CommandTimeout, HostError
+from tacker_cir.host.machine import Machine
 from tacker_cir.host.runtime import CONTAINERD_CERTS_D
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry.pull_faults import PullFault, tell
@@ -37,33 +38,28 @@ exec ctr -n k8s.io images pull --hosts-dir "$2" "$1" >/dev/null
 
 
 def verify_access(
-    connection: Connection,
-    registries: Sequence[RegistryConnection],
-    *,
-    runtime: str,
-    timeout: float,
-    pull_timeout: float,
-    clock_ahead: float | None = None,
+    machine: Machine, registries: Sequence[RegistryConnection], *, runtime: str
 ) -> None:
     """Prove that a node resolves, reaches, trusts and may use each registry, and pulls from it.
 
-    Every registry is tried, so that one error tells all that is wrong.
+    Every registry is tried, so that one error tells all that is wrong; one that restarts is asked
+    again.
 
     :param runtime: ``docker`` or ``containerd``
-    :param timeout: seconds for each registry to answer; one that restarts is asked again
-    :param pull_timeout: seconds for the pull of one test_image
-    :param clock_ahead: seconds that the node's clock is ahead of ours, None where it is not known
     :raises HostError: naming each registry that failed, why, and what to do
     """
+    connection = machine.connection
     faults: list[tuple[RegistryConnection, AccessFault]] = []
     trust = functools.cache(lambda: _node_trust(connection))
+    ahead = None if machine.facts.clock is None else machine.facts.clock_ahead
     for registry in registries:
-        visit = Visit(connection, registry, trust, clock_ahead)
+        visit = Visit(connection, registry, trust, ahead)
         try:
             with timed(connection.node, f"ask registry {registry.server}"):
-                poll(visit.check, Deadline(timeout), retry_on=(NotYet,))
+                deadline = Deadline(machine.limits.registry_timeout)
+                poll(visit.check, deadline, retry_on=(NotYet,))
             if registry.test_image:
-                _pull(connection, registry, registry.test_image, runtime, pull_timeout)
+                _pull(machine, registry, registry.test_image, runtime)
         except AccessFault as fault:
             faults.append((registry, fault))
         else:
@@ -90,22 +86,17 @@ def _node_trust(connection: Connection) -> Trust:
     return Trust(authorities, facts.clock_ahead(facts.seconds_of(clock), asked))
 
 
-def _pull(
-    connection: Connection,
-    registry: RegistryConnection,
-    image: str,
-    runtime: str,
-    timeout: float,
-) -> None:
+def _pull(machine: Machine, registry: RegistryConnection, image: str, runtime: str) -> None:
     """Pull an image with the node's runtime and the kubelet's login.
 
     :raises AccessFault: it cannot be pulled
     """
+    timeout = machine.limits.image_timeout
     script = _DOCKER_PULL if runtime == "docker" else _CRI_PULL
     command = Command.script(f"pull {image}", script, image, CONTAINERD_CERTS_D)
     login = f"{registry.login.reveal()}\n".encode() if registry.login else b""
     try:
-        connection.run(command, stdin=login, timeout=timeout)
+        machine.connection.run(command, stdin=login, timeout=timeout)
     except CommandTimeout:
         raise AccessFault(
             "pull", f"{image} was not pulled in {timeout:.0f} seconds", "try a smaller test_image"

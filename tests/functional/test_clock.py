@@ -18,6 +18,7 @@ from tacker_cir.registry.verify import verify_access
 from tests.certificates import Authority
 from tests.functional.hostile import ADDRESS, GOOD, Registry
 from tests.functional.server import IS_ROOT, Sshd
+from tests.machine import machine
 
 YEAR = 365 * 86400
 
@@ -60,7 +61,7 @@ def test_a_wrong_clock_is_named(at_time, dial, ahead, said):
     facts = gather(connection)
     assert abs(facts.clock_ahead - ahead) < 30
     with pytest.raises(HostError) as caught:
-        check_clock(connection, facts, 0.3)
+        check_clock(machine(connection, facts), 0.3)
     assert said in str(caught.value) and "timedatectl" in caught.value.remedy
 
 
@@ -69,14 +70,14 @@ def test_a_clock_that_is_right_enough_costs_nothing(at_time, dial, ahead):
     connection = dial(at_time(ahead))
     facts = gather(connection)
     commands = connection.commands
-    check_clock(connection, facts)
+    check_clock(machine(connection, facts))
     assert connection.commands == commands
     assert abs(facts.clock_ahead - ahead) < 30
 
 
 def test_a_clock_that_its_time_service_sets_meanwhile(at_time, dial):
     connection = dial(at_time(-YEAR, until=2))
-    check_clock(connection, gather(connection), 20)
+    check_clock(machine(connection, gather(connection)), 20)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,8 @@ def test_a_registry_is_judged_by_the_node_s_clock(at_time, dial, tmp_path, ahead
     connection = dial(at_time(ahead))
     start = time.monotonic()
     try:
-        verify_access(connection, [info], runtime="containerd", timeout=5, pull_timeout=5)
+        asked = machine(connection, registry_timeout=5, image_timeout=5)
+        verify_access(asked, [info], runtime="containerd")
         found = ""
     except HostError as error:
         found = str(error)

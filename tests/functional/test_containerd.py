@@ -22,6 +22,7 @@ from tacker_cir.render.containerd_config import CRI, tomllib
 from tacker_cir.ssh import Connection
 from tests.functional import program
 from tests.functional.server import IS_ROOT
+from tests.machine import machine
 
 pytestmark = pytest.mark.skipif(not IS_ROOT, reason="the files belong to root")
 
@@ -63,12 +64,10 @@ class Node:
         facts = facts or self.facts()
         facts.cgroup2 = True
         containerd.ensure_containerd(
-            self.connection,
-            facts,
+            machine(self.connection, facts, service_timeout=0),
             sandbox_image=PAUSE,
             systemd_cgroup=cgroup_driver(facts, "containerd") == "systemd",
             proxy_files=(),
-            timeout=0,
         )
         return facts
 

@@ -19,10 +19,11 @@ from tacker_cir import exceptions as exc
 from tacker_cir.batch import Batch
 from tacker_cir.command import Command
 from tacker_cir.facts import Facts, gather, unfinished
-from tacker_cir.host.files import ManagedFile, ensure_files, kept, taken_back
+from tacker_cir.host.files import ManagedFile, kept
 from tacker_cir.ssh import Connection
 from tests.functional.conftest import connect
 from tests.functional.server import IS_ROOT, Sshd, wait_for
+from tests.machine import machine
 
 root_only = pytest.mark.skipif(not IS_ROOT, reason="managed files belong to root")
 
@@ -102,7 +103,7 @@ def test_a_file_is_the_old_or_the_new_one(sshd, tmp_path, new, parts):
     file = ManagedFile(str(path), new)
 
     def write(connection: Connection) -> None:
-        ensure_files(connection, Facts(), [file])
+        machine(connection).ensure(file)
 
     total = count_sent(sshd, write)
     assert total > len(new) and path.read_bytes() == new
@@ -116,8 +117,8 @@ def test_a_file_is_the_old_or_the_new_one(sshd, tmp_path, new, parts):
     path.write_bytes(OLD)
     with connect(sshd) as connection:
         facts = gather(connection, files=[str(path)])
-        assert ensure_files(connection, facts, [file]) == {str(path)}
-        assert ensure_files(connection, facts, [file]) == frozenset()
+        assert machine(connection, facts).ensure(file) == {str(path)}
+        assert machine(connection, facts).ensure(file) == frozenset()
     assert path.read_bytes() == new
 
 
@@ -133,7 +134,7 @@ def test_of_several_files_none_is_changed(sshd, tmp_path):
     def write(connection: Connection) -> None:
         facts = Facts()
         facts.note_file(str(third), b"", 0o644)
-        ensure_files(connection, facts, files)
+        machine(connection, facts).ensure(*files)
 
     def restore() -> None:
         first.unlink(missing_ok=True)
@@ -214,7 +215,7 @@ def test_a_write_past_its_deadline_leaves_nothing(slow_disk, tmp_path):
     path = tmp_path / "etc/secret"
     with connect(slow_disk, command_timeout=1) as connection:
         with pytest.raises(exc.CommandTimeout):
-            ensure_files(connection, Facts(), [ManagedFile(str(path), SECRET, 0o600)])
+            machine(connection).ensure(ManagedFile(str(path), SECRET, 0o600))
     wait_for(lambda: not slow_disk.left_over(), "what ran on the machine has ended")
     assert (tmp_path / "syncing").exists()
     assert not path.exists() and leftovers(slow_disk, tmp_path) == []
@@ -243,14 +244,14 @@ def test_what_a_kill_leaves_is_gone_after_the_next_run(sshd, slow_disk, tmp_path
         for want in ({"files": [str(path)]}, {"contents": [str(path)]}, {"trees": [str(tmp_path)]}):
             facts = gather(connection, **want)
             assert not file.is_current(facts)
-        assert ensure_files(connection, facts, [file]) == {str(path)}
+        assert machine(connection, facts).ensure(file) == {str(path)}
         assert file.is_current(facts) and file.is_current(gather(connection, files=[str(path)]))
     assert not left.exists() and path.exists() == (wanted is not None)
 
 
 def write_for_ever(sshd: Sshd, path: Path) -> None:
     with connect(sshd) as connection:
-        ensure_files(connection, Facts(), [ManagedFile(str(path), SECRET, 0o600)])
+        machine(connection).ensure(ManagedFile(str(path), SECRET, 0o600))
 
 
 @root_only
@@ -262,20 +263,20 @@ def test_a_file_that_somebody_else_changes_meanwhile_is_not_replaced(sshd, dial,
     files = [kept(facts, str(path), "ours\n"), kept(facts, str(other), "ours\n")]
     path.write_bytes(OLD + b"theirs\n")
     with pytest.raises(exc.CommandFailed, match=f"{path} was changed by somebody else meanwhile"):
-        ensure_files(connection, facts, files)
+        machine(connection, facts).ensure(*files)
     assert path.read_bytes() == OLD + b"theirs\n" and not other.exists()
     path.write_bytes(OLD)
     other.write_bytes(b"theirs\n")
     with pytest.raises(exc.CommandFailed, match=f"{other} was changed by somebody else meanwhile"):
-        ensure_files(connection, facts, files)
+        machine(connection, facts).ensure(*files)
     assert path.read_bytes() == OLD and leftovers(sshd, tmp_path) == []
     # Somebody else did the same.
     path.write_bytes(b"ours\n")
     other.unlink()
-    assert ensure_files(connection, facts, files) == {str(path), str(other)}
+    assert machine(connection, facts).ensure(*files) == {str(path), str(other)}
     gone = ManagedFile(str(path), None, made_from="0" * 64)
     path.unlink()
-    assert ensure_files(connection, facts, [gone]) == {str(path)}
+    assert machine(connection, facts).ensure(gone) == {str(path)}
 
 
 @root_only
@@ -289,7 +290,7 @@ def test_a_link_stays_one(sshd, dial, tmp_path):
     facts = gather(connection, contents=[str(link)])
     file = kept(facts, str(link), "ours\n")
     assert file.mode == 0o640
-    ensure_files(connection, facts, [file])
+    machine(connection, facts).ensure(file)
     assert link.is_symlink() and target.read_text() == "ours\n"
     assert file.is_current(gather(connection, files=[str(link)]))
 
@@ -305,12 +306,12 @@ def test_a_file_that_its_program_would_refuse_is_not_written(sshd, dial, tmp_pat
         ManagedFile(str(path), b"it's bad\n", check=check),
     ]
     with pytest.raises(exc.CommandFailed) as caught:
-        ensure_files(connection, facts, files, remedy="mend it")
+        machine(connection, facts).ensure(*files, remedy="mend it")
     assert "line 1: bad" in str(caught.value) and "To do: mend it" in str(caught.value)
     assert f"{path} is not written, as it would be refused" in str(caught.value)
     assert path.read_bytes() == OLD and not other.exists() and leftovers(sshd, tmp_path) == []
     files[1] = ManagedFile(str(path), b"it's good\n", check=check)
-    assert ensure_files(connection, facts, files) == {str(path), str(other)}
+    assert machine(connection, facts).ensure(*files) == {str(path), str(other)}
     assert path.read_bytes() == b"it's good\n"
 
 
@@ -325,8 +326,8 @@ def test_what_was_written_for_a_step_that_fails_is_taken_back(sshd, dial, tmp_pa
     facts = gather(connection, files=[str(new), str(other)], contents=[str(known)])
     paths = [str(new), str(known), str(other)]
     used = Batch(connection) if batched else connection
-    with pytest.raises(exc.HostError) as caught, taken_back(used, facts, paths):
-        ensure_files(used, facts, [ManagedFile(path, b"x") for path in paths])
+    with pytest.raises(exc.HostError) as caught, machine(used, facts).taken_back(paths):
+        machine(used, facts).ensure(*(ManagedFile(path, b"x") for path in paths))
         used.run(Command.script("update", "echo no such source >&2; exit 100"))
     assert f"no such source ({new} and {known} are as before)" in caught.value.cause
     assert not new.exists() and known.read_bytes() == OLD

@@ -15,10 +15,11 @@ import pytest
 from tacker_cir import exceptions as exc
 from tacker_cir.command import Command
 from tacker_cir.facts import gather
-from tacker_cir.host.files import ManagedFile, ensure_files
+from tacker_cir.host.files import ManagedFile
 from tacker_cir.ssh import Connection
 from tests.functional.conftest import connect
 from tests.functional.server import IS_ROOT
+from tests.machine import machine
 
 CONTENT = b"# caf\xc3\xa9\n" * 1000
 
@@ -33,9 +34,10 @@ def managed_files(connection: Connection, directory: Path) -> int:
         ManagedFile(f"{directory}/old", None),
     ]
     facts = gather(connection, files=[file.path for file in files])
-    changed = ensure_files(connection, facts, files[:1])
-    changed |= ensure_files(connection, facts, files[1:3])
-    changed |= ensure_files(connection, facts, files[3:])
+    written = machine(connection, facts)
+    changed = written.ensure(*files[:1])
+    changed |= written.ensure(*files[1:3])
+    changed |= written.ensure(*files[3:])
     facts = gather(connection, files=[file.path for file in files])
     assert all(file.is_current(facts) for file in files)
     return len(changed)

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,7 @@ from tacker_cir.registry.node_files import Owned, Plan
 from tacker_cir.render.docker_daemon import CommandLine, Registries
 from tacker_cir.ssh import Connection
 from tests.functional.server import IS_ROOT
+from tests.machine import machine
 
 pytestmark = pytest.mark.skipif(not IS_ROOT, reason="the files belong to root")
 
@@ -103,7 +103,9 @@ def running_dockerd(node) -> Iterator[None]:
         process.wait()
 
 
-ensure = partial(host_runtime.ensure_runtime, runtime="docker", service_timeout=0)
+def ensure(node: Node, facts: Facts) -> bool:
+    used = machine(node.connection, facts, service_timeout=0)
+    return host_runtime.ensure_runtime(used, runtime="docker")
 
 
 def test_a_restart_that_fails_puts_the_file_back(node):
@@ -116,11 +118,11 @@ def test_a_restart_that_fails_puts_the_file_back(node):
         facts = node.facts()
         facts.note_file(str(node.directory / "pending"), b"", 0o644)
         with pytest.raises(HostError, match="step 'restart docker.service'"):
-            ensure(node.connection, facts)
+            ensure(node, facts)
         assert node.calls() == ["reload", "restart", "restart"]
         assert (node.daemon.read_text() if before else node.daemon.exists()) == (before or False)
     (node.directory / "fails-restart").unlink()
-    ensure(node.connection, facts)
+    ensure(node, facts)
     assert json.loads(node.daemon.read_text()) == {"live-restore": True}
 
 
@@ -137,7 +139,8 @@ def reload(node, monkeypatch):
     def run(facts: Facts, registries: Registries) -> None:
         monkeypatch.setattr(access.node_files, "plan", lambda *_a: plan(node, facts, registries))
         monkeypatch.setattr(access, "STATE", str(node.directory / "registries.json"))
-        access.ensure_access(node.connection, facts, [], runtime="docker", service_timeout=0)
+        used = machine(node.connection, facts, service_timeout=0)
+        access.ensure_access(used, [], runtime="docker")
 
     return run
 

@@ -37,6 +37,7 @@ from tests.functional.hostile import (
     Memory,
     Registry,
 )
+from tests.machine import machine
 
 MB = 1024 * 1024
 #: Seconds in which everything here is over, on a machine that has much else to do.
@@ -65,7 +66,8 @@ def soon(monkeypatch) -> None:
 def verify(connection: ssh.Connection, *registries: RegistryConnection) -> str:
     """Return what the user reads, "" where nothing is wrong."""
     try:
-        verify_access(connection, registries, runtime="containerd", timeout=0.1, pull_timeout=5)
+        asked = machine(connection, registry_timeout=0.1, image_timeout=5)
+        verify_access(asked, registries, runtime="containerd")
     except exc.HostError as error:
         return str(error)
     return ""
@@ -113,7 +115,8 @@ def test_a_registry_of_ours_without_an_end(sshd, dial, hostile):
         port = hostile(ANSWERS[name]).port
         start = time.monotonic()
         with pytest.raises(exc.HostError, match="no HTTP 200"):
-            wait_until_serving(connection, Node("CP1", ADDRESS, ADDRESS, "server-1"), port, 1)
+            asked = machine(connection, service_timeout=1)
+            wait_until_serving(asked, Node("CP1", ADDRESS, ADDRESS, "server-1"), port)
         seconds = time.monotonic() - start
         assert seconds < SOON
         return seconds

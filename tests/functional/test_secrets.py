@@ -17,11 +17,12 @@ from tacker_cir import ssh
 from tacker_cir.command import Command, Redactor, Secret
 from tacker_cir.facts import Facts
 from tacker_cir.host import docker
-from tacker_cir.host.files import ManagedFile, ensure_files
+from tacker_cir.host.files import ManagedFile
 from tacker_cir.params.private_registry import DockerPackage
 from tacker_cir.params.proxy import Proxy
 from tests.functional.conftest import connect
 from tests.functional.server import IS_ROOT, USER
+from tests.machine import machine
 
 #: In every secret of these tests, and in no command line of anything else on the machine.
 MARK = "tcir7secret"
@@ -128,7 +129,7 @@ def test_only_root_reads_files_with_secrets_at_any_moment(sshd, dial, tmp_path):
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        ensure_files(dial(sshd), Facts(), files)
+        machine(dial(sshd)).ensure(*files)
     finally:
         end.set()
         watcher.join()

@@ -25,6 +25,7 @@ from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry.verify import verify_access
 from tests.certificates import Authority
 from tests.functional.server import ADDRESS, free_port
+from tests.machine import machine
 
 USER, PASSWORD = "user01", "p w'd$é☃"
 LOGIN = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -117,7 +118,8 @@ def check(sshd, dial) -> Callable[..., None]:
     connection = dial(sshd)
 
     def verify(*registries: RegistryConnection, timeout: float = 0.5) -> None:
-        verify_access(connection, registries, runtime="containerd", timeout=timeout, pull_timeout=5)
+        asked = machine(connection, registry_timeout=timeout, image_timeout=5)
+        verify_access(asked, registries, runtime="containerd")
 
     return verify
 

@@ -5,22 +5,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tacker_cir.command import Command
-from tacker_cir.facts import Facts, gather
+from tacker_cir.facts import Facts
 from tacker_cir.host import runtime as host_runtime
+from tacker_cir.host.machine import Machine
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry import access
 from tacker_cir.registry.verify import verify_access
 from tacker_cir.ssh import Connection
+from tests import machine
 from tests.lab.login import log_in
 from tests.testbed.machines import MachineLab
 from tests.testbed.machines.base import GATEWAY
 
-#: Deadlines that suit a lab: a fault shows soon.
-SERVICE_TIMEOUT, REGISTRY_TIMEOUT, PULL_TIMEOUT = 60, 2, 60
+#: Time limits that suit a lab: a fault shows soon.
+LIMITS = replace(machine.LIMITS, service_timeout=60, registry_timeout=2, image_timeout=60)
 
 
 @dataclass(frozen=True)
@@ -96,27 +98,25 @@ class AccessNode:
         command = Command.script("run a test's script", script, *arguments)
         return self.connection.run(command, timeout=300).stdout
 
-    def facts(self) -> Facts:
-        """Ask for all that a node's steps must know, in one command."""
+    def read(self, connection: Connection | None = None) -> Machine:
+        """Ask for all that a node's steps must know, in one command.
+
+        :param connection: to use in the steps in place of its own
+        """
         assert self.connection is not None
-        return gather(
+        found = Machine.read(
             self.connection,
+            LIMITS,
             files=(*host_runtime.PATHS, *access.FILES),
             contents=(*host_runtime.CONTENTS, *access.CONTENTS),
             trees=access.TREES,
             effective=host_runtime.EFFECTIVE,
         )
+        return found.over(connection or self.connection)
 
     def ensure_runtime(self, **options: Any) -> bool:
         """Set the runtime up."""
-        assert self.connection is not None
-        return host_runtime.ensure_runtime(
-            self.connection,
-            self.facts(),
-            runtime=self.runtime.kind,
-            service_timeout=SERVICE_TIMEOUT,
-            **options,
-        )
+        return host_runtime.ensure_runtime(self.read(), runtime=self.runtime.kind, **options)
 
     def ensure(
         self,
@@ -128,15 +128,11 @@ class AccessNode:
 
         :param connection: to use in place of its own
         """
-        used = connection or self.connection
-        assert used is not None
         return access.ensure_access(
-            used,
-            self.facts(),
+            self.read(connection),
             registries,
             runtime=self.runtime.kind,
             node_lines=node_lines,
-            service_timeout=SERVICE_TIMEOUT,
         )
 
     def verify(self, *registries: RegistryConnection, keep_images: bool = False) -> None:
@@ -147,13 +143,8 @@ class AccessNode:
         assert self.connection is not None
         if not keep_images:
             self.forget_images()
-        verify_access(
-            self.connection,
-            registries,
-            runtime=self.runtime.kind,
-            timeout=REGISTRY_TIMEOUT,
-            pull_timeout=PULL_TIMEOUT,
-        )
+        asked = Machine(self.connection, Facts(), LIMITS)
+        verify_access(asked, registries, runtime=self.runtime.kind)
 
     def forget_images(self) -> None:
         """Remove all images, so that a pull is one."""

@@ -15,17 +15,18 @@ import time
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tacker_cir import facts
 from tacker_cir.cluster import load_balancer
 from tacker_cir.cluster.etcd import Etcd
 from tacker_cir.cluster.kubectl import ADMIN_CONF, Kubectl
+from tacker_cir.host.machine import Machine
 from tacker_cir.hostkeys import PinStore
 from tacker_cir.ssh import Connection
 from tests.lab.login import log_in
 from tests.lab.proof import LOAD, PACKAGE, PREPARE, SANDBOX_IMAGE
+from tests.machine import LIMITS
 from tests.testbed.kubernetes import archives, release
 from tests.testbed.machines import MachineLab
 from tests.testbed.machines.base import GATEWAY
@@ -106,17 +107,17 @@ class HaCluster:
 
     def balance(self, machine: str, masters: Sequence[str] = tuple(MASTERS)) -> bool:
         """Ensure a master's load balancer; tell whether anything changed."""
-        connection = self.connect(machine)
-        found = facts.gather(connection, packages=load_balancer.PACKAGES, files=load_balancer.PATHS)
+        found = Machine.read(
+            self.connect(machine),
+            replace(LIMITS, first_boot_timeout=60, package_timeout=300, service_timeout=30),
+            packages=load_balancer.PACKAGES,
+            files=load_balancer.PATHS,
+        )
         return load_balancer.ensure_load_balancer(
-            connection,
             found,
             vip=VIP,
             own=MASTERS[machine],
             masters=[(name, MASTERS[name]) for name in masters],
-            lock_timeout=60,
-            package_timeout=300,
-            service_timeout=30,
         )
 
     def vip_holders(self) -> list[str]:

@@ -10,13 +10,13 @@ from ipaddress import IPv4Network
 from tacker_cir.cluster import install
 from tacker_cir.cluster.install import Installed, NodeScript
 from tacker_cir.facts import gather
-from tacker_cir.host.files import ensure_files
 from tacker_cir.params.k8s_cluster import KubernetesPackages
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.render import kubeadm
 from tacker_cir.ssh import Connection
 from tests.lab.login import log_in
 from tests.lab.proof import LOAD, SANDBOX_IMAGE
+from tests.machine import machine
 from tests.testbed.kubernetes import archives, release
 from tests.testbed.machines import MachineLab
 from tests.testbed.machines.base import GATEWAY
@@ -41,7 +41,7 @@ class Node:
     address: str
     packages: KubernetesPackages
     runtime: str = "docker"
-    lock_timeout: float = 60
+    first_boot_timeout: float = 60
     connection: Connection | None = None
 
     def login(self) -> Connection:
@@ -58,7 +58,13 @@ class Node:
 
     @property
     def script(self) -> NodeScript:
-        return NodeScript(self.connection, self.runtime, self.lock_timeout)
+        used = machine(
+            self.connection,
+            first_boot_timeout=self.first_boot_timeout,
+            package_timeout=300,
+            kubeadm_timeout=300,
+        )
+        return NodeScript(used, self.runtime)
 
     def sh(self, script: str) -> str:
         """Run a script as root past SSH, fail where it does, and return what it printed."""
@@ -74,10 +80,10 @@ class Node:
         self.sh(f"grep -qx '{line}' /etc/hosts || echo '{line}' >>/etc/hosts")
         facts = gather(self.connection, files=install.PATHS)
         files = install.desired_files(facts, SCRIPT, self.packages, proxy)
-        return ensure_files(self.connection, facts, files)
+        return machine(self.connection, facts).ensure(*files)
 
     def install(self) -> Installed:
-        return self.script.install(self.packages, self.hostname, timeout=300)
+        return self.script.install(self.packages, self.hostname)
 
     def load_images(self) -> None:
         """Load all images of the control plane, and tell containerd which pause there is."""

@@ -83,10 +83,10 @@ def test_every_step_once_and_again(machine, runtime):
     node.sh("echo '/swap.img none swap' >>/etc/fstab; systemctl daemon-reload")
     steps: dict[str, Callable[[], object]] = {
         "install": node.install,
-        "pull": lambda: node.script.pull(node.init_file(), timeout=120),
-        "pull for a worker": lambda: node.script.pull(node.init_file(), worker=True, timeout=120),
-        "init": lambda: node.script.init(node.init_file(), timeout=300),
-        "network": lambda: node.script.network(release.POD_NETWORK.read_text(), timeout=120),
+        "pull": lambda: node.script.pull(node.init_file()),
+        "pull for a worker": lambda: node.script.pull(node.init_file(), worker=True),
+        "init": lambda: node.script.init(node.init_file()),
+        "network": lambda: node.script.network(release.POD_NETWORK.read_text()),
     }
     for name, step in steps.items():
         done, seconds = timed(step)
@@ -115,13 +115,13 @@ def test_every_step_once_and_again(machine, runtime):
     settings = "net.ipv4.ip_forward net.bridge.bridge-nf-call-iptables"
     assert node.sh(f"sysctl -n {settings}").split() == ["1", "1"]
     # Leaving takes the traces along, and a node that left can begin again.
-    assert node.script.reset(timeout=120) is True
-    assert node.script.reset(timeout=120) is False
+    assert node.script.reset() is True
+    assert node.script.reset() is False
     assert node.sh("ls /etc/cni/net.d /etc/kubernetes/manifests 2>/dev/null || true").split() == [
         "/etc/cni/net.d:", "/etc/kubernetes/manifests:"
     ]  # fmt: skip
     assert node.sh("ls /sys/class/net").split().count("cni0") == 0
-    assert node.script.init(node.init_file(), timeout=300) is True
+    assert node.script.init(node.init_file()) is True
 
 
 def assert_no_secret_was_printed(node: Node) -> None:
@@ -152,7 +152,7 @@ def test_power_cut_while_packages_install(machine):
     assert node.install().changed is True
     assert node.install().changed is False
     node.load_images()
-    assert node.script.init(node.init_file(), timeout=300) is True
+    assert node.script.init(node.init_file()) is True
 
 
 @pytest.mark.thorough
@@ -179,11 +179,11 @@ def test_connection_that_breaks_while_kubeadm_works(machine, caplog):
     node.ready()
     cut = node.when("[ -e /etc/kubernetes/pki/ca.key ]", "pkill -f '[s]shd: ubuntu'")
     with pytest.raises(HostError, match="SSH connection broke"):
-        node.script.init(node.init_file(), timeout=300)
+        node.script.init(node.init_file())
     cut.join()
     node.login()
-    node.lock_timeout = 120
-    assert node.script.init(node.init_file(), timeout=300) is False
+    node.first_boot_timeout = 120
+    assert node.script.init(node.init_file()) is False
     assert "an earlier run of this script is still at work" in caplog.text
     assert node.sh("cat " + MARKER) == "init"
 
@@ -192,10 +192,10 @@ def test_lock_of_another_program(machine, caplog):
     caplog.set_level(logging.INFO)
     node = machine(image="debian-12-late")
     node.prepare()
-    node.lock_timeout = 2
+    node.first_boot_timeout = 2
     with pytest.raises(HostError, match="at work for 2 seconds.*lock"):
         node.install()
-    node.lock_timeout = 60
+    node.first_boot_timeout = 60
     assert node.install().changed is True
     assert "lock" in caplog.text
 
@@ -217,10 +217,10 @@ def test_init_that_was_cut_off_begins_again(machine, runtime, moment):
     node.ready()
     cut = node.when(moment, "pkill -KILL -f '[k]ubeadm init'")
     with pytest.raises(CommandFailed):
-        node.script.init(node.init_file(), timeout=300)
+        node.script.init(node.init_file())
     cut.join()
-    assert node.script.init(node.init_file(), timeout=300) is True
-    assert node.script.init(node.init_file(), timeout=300) is False
+    assert node.script.init(node.init_file()) is True
+    assert node.script.init(node.init_file()) is False
     assert node.sh(f"{KUBECTL} get nodes -o name") == f"node/{node.hostname}"
 
 
@@ -230,29 +230,29 @@ def test_join_and_a_join_that_was_cut_off(machine):
     preparing = threading.Thread(target=worker.ready)
     preparing.start()
     master.ready()
-    master.script.init(master.init_file(), timeout=300)
-    master.script.network(release.POD_NETWORK.read_text(), timeout=120)
+    master.script.init(master.init_file())
+    master.script.network(release.POD_NETWORK.read_text())
     preparing.join()
     config = worker.join_file(master)
     # Cut when the cluster knows the node as ready, and only the script's mark is missing.
     cut = worker.when("[ -e /etc/kubernetes/kubelet.conf ]", "pkill -KILL -f '[k]ubeadm join'")
     with pytest.raises(CommandFailed):
-        worker.script.join(config, timeout=300)
+        worker.script.join(config)
     cut.join()
     wait_for(lambda: worker.hostname in master.sh(f"{KUBECTL} get nodes"), "the node", 60)
     master.wait_ready("node", worker.hostname)
-    done, seconds = timed(lambda: worker.script.join(config, timeout=300))
+    done, seconds = timed(lambda: worker.script.join(config))
     print(f"join after a cut: {seconds:.1f} s")
     assert done is True
-    assert worker.script.join(config, timeout=300) is False
+    assert worker.script.join(config) is False
     master.wait_ready("node", "--all")
     # A cluster with several nodes is not taken for a half-done one.
     master.sh(f"rm {MARKER}")
     with pytest.raises(CommandFailed, match="control plane of a cluster that was not made by"):
-        master.script.init(master.init_file(), timeout=300)
+        master.script.init(master.init_file())
     master.wait_ready("node", "--all")
     with pytest.raises(CommandFailed, match="member of a cluster that another machine began"):
-        worker.script.init(worker.init_file(), timeout=300)
+        worker.script.init(worker.init_file())
 
 
 @pytest.mark.thorough
@@ -262,16 +262,16 @@ def test_control_plane_that_joins_and_is_cut_off(machine):
     preparing = threading.Thread(target=second.ready)
     preparing.start()
     first.ready()
-    first.script.init(first.init_file(), timeout=300)
-    first.script.network(release.POD_NETWORK.read_text(), timeout=120)
+    first.script.init(first.init_file())
+    first.script.network(release.POD_NETWORK.read_text())
     preparing.join()
     key = first.sh("kubeadm init phase upload-certs --upload-certs | tail -n 1")
     config = second.join_file(first, key)
     cut = second.when("[ -d /var/lib/etcd/member ]", "pkill -KILL -f '[k]ubeadm join'")
     with pytest.raises(CommandFailed):
-        second.script.join(config, timeout=300)
+        second.script.join(config)
     cut.join()
-    done, seconds = timed(lambda: second.script.join(config, timeout=300))
+    done, seconds = timed(lambda: second.script.join(config))
     print(f"join of a master after a cut: {seconds:.1f} s")
     assert done is True
     etcdctl = (

@@ -22,6 +22,7 @@ from tacker_cir.cluster.topology import ClusterNode, Topology, node_name
 from tacker_cir.command import Secret
 from tacker_cir.exceptions import ConnectError, HostError, SeveralFailed
 from tacker_cir.facts import Facts, FileFact
+from tacker_cir.host.machine import Machine
 from tacker_cir.inventory import Node
 from tacker_cir.login import Credentials
 from tacker_cir.params.k8s_cluster import ClusterParams, KubernetesPackages, NodeParams
@@ -94,7 +95,7 @@ class World:
         return "init"
 
     def script_of(self, host, site):
-        def join(text, timeout):
+        def join(text):
             master = host.node.role == "master"
             with self.lock:
                 self.masters_at_work += master
@@ -104,9 +105,9 @@ class World:
                 self.masters_at_work -= master
 
         return SimpleNamespace(
-            init=lambda text, timeout: self.note(f"init {host.node.name}"),
-            reset=lambda timeout: self.note(f"reset {host.node.name}"),
-            network=lambda manifest, timeout: self.note("network"),
+            init=lambda text: self.note(f"init {host.node.name}"),
+            reset=lambda: self.note(f"reset {host.node.name}"),
+            network=lambda manifest: self.note("network"),
             join=join,
         )
 
@@ -159,7 +160,7 @@ def run(monkeypatch):
         healthy = SimpleNamespace(wait_healthy=lambda n, t: world.note(f"etcd of {n}"))
         for name, value in {
             "look": lambda node, connection, site: Host(
-                node, connection, world.read_facts(connection)
+                node, Machine(connection, world.read_facts(connection), site.limits)
             ),
             "prepare": world.prepare,
             "restore_logins": lambda host, site: None,

@@ -20,6 +20,7 @@ from tacker_cir.params.k8s_cluster import KubernetesPackages
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository
 from tacker_cir.ssh import Result
+from tests.machine import machine
 
 PATH = (
     Path(__file__).parents[3]
@@ -62,8 +63,9 @@ class Answers:
         return Result(0, answer, "")
 
 
-def script(*answers: str | int, lock_timeout: float = 5) -> NodeScript:
-    return NodeScript(Answers(*answers), "containerd", lock_timeout)
+def script(*answers: str | int, first_boot_timeout: float = 5) -> NodeScript:
+    used = machine(Answers(*answers), first_boot_timeout=first_boot_timeout)
+    return NodeScript(used, "containerd")
 
 
 def done(step: str, changed: bool = True, **more: object) -> str:
@@ -138,22 +140,22 @@ def test_arguments_of_install(packages, words):
 
 def test_install_tells_what_it_found():
     node = script(done("install", changed=False, container=True))
-    assert node.install(MIRROR, "master-1", timeout=9) == Installed(False, True)
-    assert node.connection.commands[0].argv[:4] == (
+    assert node.install(MIRROR, "master-1") == Installed(False, True)
+    assert node.machine.connection.commands[0].argv[:4] == (
         install.SCRIPT, "install", "--container-runtime", "containerd"
     )  # fmt: skip
 
 
 def test_a_configuration_goes_through_the_standard_input():
     node = script(done("pull", False), done("init"), done("join"), done("network"))
-    assert node.pull("images", worker=True, timeout=1) is False
-    assert node.init("token: s3cret", timeout=1) is True
-    assert node.join("token: s3cret", timeout=1) is True
-    assert node.network("kind: DaemonSet", timeout=1) is True
-    assert node.connection.inputs == [
+    assert node.pull("images", worker=True) is False
+    assert node.init("token: s3cret") is True
+    assert node.join("token: s3cret") is True
+    assert node.network("kind: DaemonSet") is True
+    assert node.machine.connection.inputs == [
         b"images", b"token: s3cret", b"token: s3cret", b"kind: DaemonSet"
     ]  # fmt: skip
-    lines = [" ".join(command.argv[1:]) for command in node.connection.commands]
+    lines = [" ".join(command.argv[1:]) for command in node.machine.connection.commands]
     assert lines == [
         "pull --container-runtime containerd --worker --config -",
         "init --container-runtime containerd --config -",
@@ -164,26 +166,26 @@ def test_a_configuration_goes_through_the_standard_input():
 
 def test_no_manifest_means_the_default_of_the_script():
     node = script(done("network"), done("reset"))
-    node.network(None, timeout=1)
-    assert node.reset(timeout=1) is True
-    lines = [" ".join(command.argv[1:]) for command in node.connection.commands]
+    node.network(None)
+    assert node.reset() is True
+    lines = [" ".join(command.argv[1:]) for command in node.machine.connection.commands]
     assert lines == ["network", "reset --container-runtime containerd"]
 
 
 def test_a_node_that_is_busy_is_asked_again():
     node = script(75, done("init"))
-    assert node.init("x", timeout=1) is True
+    assert node.init("x") is True
 
 
 def test_a_node_that_stays_busy_is_told():
-    node = script(75, lock_timeout=0)
+    node = script(75, first_boot_timeout=0)
     with pytest.raises(HostError, match="kubeadm init.*at work for 0 sec.*Could not get lock"):
-        node.init("x", timeout=1)
+        node.init("x")
 
 
 def test_another_exit_status_is_a_failure():
     with pytest.raises(CommandFailed):
-        script(1).init("x", timeout=1)
+        script(1).init("x")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +193,7 @@ def test_another_exit_status_is_a_failure():
 )
 def test_a_script_that_tells_no_result_is_refused(output):
     with pytest.raises(HostError, match="did not tell its result"):
-        script(output).init("x", timeout=1)
+        script(output).init("x")
 
 
 def test_the_last_line_is_the_result():

@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
-from oslo_config import cfg
 
-from tacker_cir import config
 from tacker_cir.cluster import preparing
 from tacker_cir.cluster.install import Installed
 from tacker_cir.cluster.preparing import MARKER, Host, Site
 from tacker_cir.cluster.suitability import check_suits
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts, FileFact
+from tacker_cir.host.machine import Machine
+from tests.machine import LIMITS, machine
 from tests.unit.cluster.test_build import M1, PARAMS, SIMPLE
 
 CGROUP = "the VM has cgroup version 1, on which no kubelet since 1.35 starts (failCgroupV1)"
@@ -69,29 +67,26 @@ class Installing:
     def __init__(self, host, installs, after):
         self.host, self.installs, self.after = host, installs, after
 
-    def install(self, packages, hostname, *, timeout):
+    def install(self, packages, hostname):
         self.installs.append(hostname)
-        self.host.facts = self.after
+        self.host.machine.facts.renew(self.after)
         return Installed(changed=True, in_container=False)
 
 
 def prepare(monkeypatch, before, after=None, version="1.36.0"):
     """Prepare a machine; return the installations, until it is refused or its runtime is set up."""
     installs: list[str] = []
-    host = Host(M1, Untouched(), before)
+    host = Host(M1, machine(Untouched(), before))
 
     def set_up(*_args, **_options):
         raise StopIteration
 
     monkeypatch.setattr(preparing, "wait_first_boot", lambda *_args: None)
-    monkeypatch.setattr(preparing, "ensure_files", lambda *_args: frozenset())
-    monkeypatch.setattr(preparing, "host_runtime", SimpleNamespace(write=lambda *_args: None))
+    monkeypatch.setattr(Machine, "ensure", lambda *_args: frozenset())
     monkeypatch.setattr(preparing, "script_of", lambda *_args: Installing(host, installs, after))
     monkeypatch.setattr(preparing, "_ensure_runtime", set_up)
-    conf = config.register_opts(cfg.ConfigOpts())
-    conf([], default_config_files=[])
     with pytest.raises((HostError, StopIteration)) as caught:
-        preparing.prepare(host, Site(SIMPLE, PARAMS, (), conf, version))
+        preparing.prepare(host, Site(SIMPLE, PARAMS, (), LIMITS, version))
     return installs, caught.value
 
 

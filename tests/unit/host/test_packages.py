@@ -10,6 +10,7 @@ import pytest
 
 from tacker_cir.exceptions import CommandFailed, HostError
 from tacker_cir.host import packages
+from tests.machine import machine
 from tests.unit.cluster.test_install import TEXT
 
 # By release, from the programs' own texts (dpkg's lib/dpkg/file.c, apt's fileutl.cc and
@@ -86,7 +87,7 @@ def test_what_dpkg_could_not_configure_is_left_to_apt_but_for_a_lock(tmp_path):
     assert all(configure(tmp_path, text) == 0 for text in OTHERS.values())
 
 
-class Machine:
+class Failing:
     """Stands in for a connection whose commands fail at first, with these texts."""
 
     node = "CP1 (198.51.100.10)"
@@ -105,24 +106,20 @@ class Machine:
 
 @pytest.mark.parametrize("text", LOCKED.values(), ids=LOCKED)
 def test_a_lock_is_waited_for(text):
-    machine = Machine(text)
-    packages.install(machine, ["haproxy"], lock_timeout=30, timeout=30)
-    assert len(machine.steps) == 5 and machine.steps[-1] == "install haproxy"
+    stand_in = Failing(text)
+    packages.install(machine(stand_in, first_boot_timeout=30), "haproxy")
+    assert len(stand_in.steps) == 5 and stand_in.steps[-1] == "install haproxy"
 
 
 def test_a_lock_that_stays_is_told_in_its_own_words():
     with pytest.raises(HostError, match="held apt's lock for 0 seconds: dpkg: error: .* is locked"):
-        packages.install(
-            Machine(*[LOCKED["dpkg 1.19.7 (Ubuntu 20.04)"]] * 9),
-            ["haproxy"],
-            lock_timeout=0,
-            timeout=30,
-        )
+        stand_in = Failing(*[LOCKED["dpkg 1.19.7 (Ubuntu 20.04)"]] * 9)
+        packages.install(machine(stand_in, first_boot_timeout=0), "haproxy")
 
 
 @pytest.mark.parametrize("text", OTHERS.values(), ids=OTHERS)
 def test_another_failure_is_told_at_once(text):
-    machine = Machine(text)
+    stand_in = Failing(text)
     with pytest.raises(CommandFailed):
-        packages.install(machine, ["haproxy"], lock_timeout=30, timeout=30)
-    assert len(machine.steps) == 1
+        packages.install(machine(stand_in, first_boot_timeout=30), "haproxy")
+    assert len(stand_in.steps) == 1

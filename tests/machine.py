@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A machine as the steps are given it, for all tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from oslo_config import cfg
+
+from tacker_cir import config
+from tacker_cir.config import TimeLimits
+from tacker_cir.facts import Facts
+from tacker_cir.host.machine import Machine
+
+#: What a configuration without any option says.
+LIMITS = TimeLimits.of(config.register_opts(cfg.ConfigOpts()))
+
+
+def machine(connection: Any, facts: Facts | None = None, **limits: float) -> Machine:
+    """Return a machine.
+
+    :param connection: to it, or what stands in for one
+    :param facts: what it has; None for nothing
+    :param limits: those that shall be others than the configuration's defaults
+    """
+    return Machine(connection, Facts() if facts is None else facts, replace(LIMITS, **limits))
