@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The only place, beside the drivers, that knows Tacker: its objects, its errors, its helpers."""
+"""All of Tacker's v1 API: what its objects say, how its errors look, and what it forgets.
+
+With :mod:`tacker_cir.tacker_vims` the only place, beside the drivers, that knows Tacker.
+"""
 
 from __future__ import annotations
 
 import functools
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +23,10 @@ from tacker.vnflcm import utils as vnflcm_utils
 from tacker_cir import config
 from tacker_cir import log as logging
 from tacker_cir.exceptions import InventoryError, TackerCirError
+from tacker_cir.instance import Leaving
+from tacker_cir.inventory import Heat, read_subnets
 from tacker_cir.package import VnfPackage
+from tacker_cir.tacker_vims import KubernetesVim
 
 LOG = logging.getLogger(__name__)
 
@@ -103,57 +110,111 @@ def conf() -> cfg.ConfigOpts:
     return config.register_opts(cfg.CONF)
 
 
-def vnf_package(context: Any, vnf_instance: Any) -> VnfPackage:
-    """Return the unpacked VNF package that the VNF instance was made from."""
-    path = vnflcm_utils._get_vnf_package_path(context, vnf_instance.vnfd_id)
-    return VnfPackage(Path(path))
+class V1Instance:
+    """A VNF instance of Tacker's v1 API (:class:`tacker_cir.instance.Instance`).
 
-
-def vim_access_info(context: Any, vnf_instance: Any) -> Mapping[str, Any]:
-    """Return ``accessInfo`` of the VIM that the VNF instance's VMs run on, secrets in clear."""
-    vim = vnflcm_utils._get_vim(context, vnf_instance.vim_connection_info)
-    return vim["access_info"]
-
-
-def stack_id(vnf_instance: Any) -> str:
-    """Return the id of the VNF instance's Heat stack.
-
-    :raises InventoryError: Tacker knows of none
+    :param request: InstantiateVnfRequest; None for an instance that keeps its parameters
+    :param vnf: keyword argument ``vnf`` of ``instantiate_end``
     """
-    found = vnf_instance.instantiated_vnf_info.instance_id
-    if not found:
-        raise InventoryError(
-            "Tacker knows no Heat stack of the VNF instance. To do: roll the operation back and "
-            "instantiate again"
-        )
-    return found
+
+    def __init__(
+        self,
+        context: Any,
+        vnf_instance: Any,
+        request: Any = None,
+        vnf: Mapping[str, Any] | None = None,
+    ):
+        self._context, self._instance = context, vnf_instance
+        self._request, self._vnf = request, vnf
+
+    @property
+    def id(self) -> str:
+        return str(self._instance.id)
+
+    @property
+    def conf(self) -> cfg.ConfigOpts:
+        return conf()
+
+    @property
+    def parameters(self) -> Mapping[str, Any] | None:
+        source = self._source
+        return source.additional_params if source else None
+
+    @property
+    def flavour_id(self) -> str | None:
+        source = self._source
+        return source.flavour_id if source else None
+
+    @property
+    def _source(self) -> Any:
+        """What holds the parameters: both have them under the same names."""
+        return self._request or self._instance.instantiated_vnf_info
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What ``PATCH vnf_instances/{id}`` changes; Tacker keeps text only."""
+        return self._instance.vnf_metadata or {}
+
+    @property
+    def stack_id(self) -> str:
+        found = self._instance.instantiated_vnf_info.instance_id
+        if not found:
+            raise InventoryError(
+                "Tacker knows no Heat stack of the VNF instance. To do: roll the operation back "
+                "and instantiate again"
+            )
+        return str(found)
+
+    def package(self) -> VnfPackage:
+        path = vnflcm_utils._get_vnf_package_path(self._context, self._instance.vnfd_id)
+        return VnfPackage(Path(path))
+
+    def heat(self) -> Heat:
+        return Heat(self._access_info())
+
+    def subnets(self) -> Mapping[str, Sequence[IPv4Network | IPv6Network]]:
+        access_info = self._access_info()
+        return {name: read_subnets(access_info, name) for name in _networks(self._request)}
+
+    def _access_info(self) -> Mapping[str, Any]:
+        """Return ``accessInfo`` of the VIM that the VMs run on, secrets in clear."""
+        vim = vnflcm_utils._get_vim(self._context, self._instance.vim_connection_info)
+        return vim["access_info"]
+
+    def vim(self, name: str | None) -> KubernetesVim:
+        return KubernetesVim(self._context, self._instance, name)
+
+    def keep(self) -> None:
+        _keep_attributes(self._context, self._instance, self._vnf)
 
 
-def server_ids(vnf_instance: Any, vnfc_ids: Collection[str]) -> frozenset[str]:
-    """Return the ids of the Nova servers that VNFCs run on.
+def healed(vnf_instance: Any, request: Any) -> Leaving | None:
+    """Return the machines that a HealVnfRequest is about, None for all of the VNF instance.
 
-    :param vnfc_ids: ids of VnfcResourceInfo, ``vnfcInstanceId`` of a heal request
+    Its ``vnfcInstanceId`` are ids of VnfcResourceInfo.
     """
-    return frozenset(
-        vnfc.compute_resource.resource_id
-        for vnfc in vnf_instance.instantiated_vnf_info.vnfc_resource_info
-        if vnfc.id in set(vnfc_ids)
-    )
+    if not request.vnfc_instance_id:
+        return None
+    ids = set(request.vnfc_instance_id)
+    vnfcs = vnf_instance.instantiated_vnf_info.vnfc_resource_info
+    return Leaving(servers=frozenset(v.compute_resource.resource_id for v in vnfcs if v.id in ids))
 
 
-def metadata(vnf_instance: Any) -> Mapping[str, str]:
-    """Return the VNF instance's metadata, which ``PATCH vnf_instances/{id}`` changes; Tacker keeps
-    text only."""
-    return vnf_instance.vnf_metadata or {}
+def scaled_in(arguments: Mapping[str, Any]) -> Leaving:
+    """Return the machines that Tacker is about to remove.
+
+    :param arguments: further keyword arguments of ``scale_start``
+    """
+    return Leaving(members=frozenset(arguments.get("scale_name_list") or ()))
 
 
-def networks(request: Any) -> list[str]:
+def _networks(request: Any) -> list[str]:
     """Return the ids of the networks that an InstantiateVnfRequest connects the VMs to."""
     links = [*(request.ext_virtual_links or ()), *(request.ext_managed_virtual_links or ())]
     return list(dict.fromkeys(link.resource_id for link in links if link.resource_id))
 
 
-def keep_attributes(context: Any, vnf_instance: Any, vnf: Mapping[str, Any] | None) -> None:
+def _keep_attributes(context: Any, vnf_instance: Any, vnf: Mapping[str, Any] | None) -> None:
     """Have Tacker know what its infra driver found out while it made the stack.
 
     Tacker 16.0.0 stores these attributes of a VNF only when the whole instantiation succeeded, and

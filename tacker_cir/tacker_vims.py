@@ -7,9 +7,7 @@ VIM's key in Barbican (``[k8s_vim] use_barbican``); without one it registers no 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from oslo_utils import uuidutils
@@ -20,6 +18,7 @@ from tacker.objects import vim_connection
 from tacker_cir import log as logging
 from tacker_cir.command import Redactor, Secret
 from tacker_cir.exceptions import VimError
+from tacker_cir.instance import ClusterAccess
 
 LOG = logging.getLogger(__name__)
 
@@ -29,27 +28,8 @@ VIM_TYPE = "kubernetes"
 _OWNER, _FINGERPRINT = "vnf_instance_id", "cluster_fingerprint"
 
 
-@dataclass(frozen=True)
-class ClusterAccess:
-    """How Tacker gets at a cluster.
-
-    :param url: of the API
-    :param token: bearer token of a cluster administrator
-    :param ca: the CA certificate of the API in PEM
-    """
-
-    url: str
-    token: Secret
-    ca: str
-
-    @property
-    def fingerprint(self) -> str:
-        """What tells the cluster from one that was there before; not secret."""
-        return hashlib.sha256(f"{self.url}\n{self.ca}".encode()).hexdigest()[:32]
-
-
 class KubernetesVim:
-    """The VIM of one cluster.
+    """The VIM of one cluster (:class:`tacker_cir.instance.Vim`).
 
     :param context: Tacker's request context
     :param vnf_instance: the VNF instance that the cluster is

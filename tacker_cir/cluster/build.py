@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
@@ -36,12 +36,11 @@ from tacker_cir.cluster.topology import MASTER, ClusterNode, Topology
 from tacker_cir.command import Secret
 from tacker_cir.config import TimeLimits
 from tacker_cir.connections import Connector
+from tacker_cir.instance import ClusterAccess
 from tacker_cir.parallel import LIMIT, Once, raise_errors
 from tacker_cir.params.k8s_cluster import ClusterParams
-from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.reading import answer_of
 from tacker_cir.render import kubeadm as render_kubeadm
-from tacker_cir.tacker_vims import ClusterAccess
 from tacker_cir.waiting import Deadline
 
 LOG = logging.getLogger(__name__)
@@ -104,18 +103,16 @@ class ClusterBuild:
     """One run over all machines of a cluster.
 
     :param topology: the machines
-    :param registries: that every node shall be able to pull from
     """
 
     def __init__(
         self,
         topology: Topology,
         params: ClusterParams,
-        registries: Sequence[RegistryConnection],
         connector: Connector,
         conf: cfg.ConfigOpts,
     ):
-        self._topology, self._params, self._registries = topology, params, registries
+        self._topology, self._params = topology, params
         self._connector, self._limits = connector, TimeLimits.of(conf)
         self._election: Election[Lead] = Election(m.name for m in topology.masters)
         self._cluster: Future[tuple[Lead, _Joining]] = Future()
@@ -224,7 +221,7 @@ class ClusterBuild:
         self._election.living(host.node.name, Lead(host, kubectl, version, nodes, objects))
 
     def _site(self, version: str) -> Site:
-        return Site(self._topology, self._params, self._registries, self._limits, version)
+        return Site(self._topology, self._params, self._limits, version)
 
     def _take_over(self, lead: Lead) -> tuple[Lead, _Joining]:
         """Begin with the cluster that is there."""

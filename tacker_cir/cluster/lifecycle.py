@@ -15,10 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from oslo_config import cfg
-
 from tacker_cir import log as logging
-from tacker_cir import tacker_bridge
 from tacker_cir.cluster import members
 from tacker_cir.cluster.build import ClusterBuild
 from tacker_cir.cluster.kubectl import Kubectl
@@ -32,12 +29,10 @@ from tacker_cir.exceptions import (
     OperationNotSupported,
     TackerCirError,
 )
-from tacker_cir.inventory import Heat, read_subnets
+from tacker_cir.instance import Instance, Leaving, Vim
 from tacker_cir.params import k8s_cluster
 from tacker_cir.params.k8s_cluster import ClusterParams
-from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.ssh import Connection
-from tacker_cir.tacker_vims import KubernetesVim
 
 LOG = logging.getLogger(__name__)
 
@@ -45,45 +40,41 @@ LOG = logging.getLogger(__name__)
 _MASTER_WAIT = 30
 
 
-def check(context: Any, vnf_instance: Any, request: Any) -> ClusterParams:
+def check(instance: Instance) -> ClusterParams:
     """Refuse a faulty request before any VM is made or destroyed.
 
     Registries in the VNF instance's metadata stand in for those of the request: this is how they
     are changed while the cluster lives.
 
-    :param request: InstantiateVnfRequest, or the InstantiatedVnfInfo that keeps its parameters
     :raises InvalidRequest: with every fault found
     """
     return k8s_cluster.parse(
-        request.additional_params,
-        tacker_bridge.vnf_package(context, vnf_instance),
-        flavour_id=request.flavour_id,
-        metadata=tacker_bridge.metadata(vnf_instance),
+        instance.parameters,
+        instance.package(),
+        flavour_id=instance.flavour_id,
+        metadata=instance.metadata,
     )
 
 
-def check_new(context: Any, vnf_instance: Any, request: Any) -> ClusterParams:
+def check_new(instance: Instance) -> ClusterParams:
     """:func:`check`, and what only Tacker and the VIM can tell: that the name for the cluster's VIM
     is free, and that the nodes' networks are none of the cluster's own.
 
-    :param request: InstantiateVnfRequest
     :raises InvalidRequest: with every fault found
     """
     faults: list[Fault] = []
     params: ClusterParams | None = None
     try:
-        params = check(context, vnf_instance, request)
+        params = check(instance)
     except InvalidRequest as error:
         faults += error.faults
-    name = params.vim_name if params else k8s_cluster.read_vim_name(request.additional_params)
-    vim = KubernetesVim(context, vnf_instance, name)
+    vim = _vim(instance)
     if vim.is_taken():
         problem = f"another VIM is named {vim.name!r}; expected a name that is not taken"
         faults.append(Fault(f"{k8s_cluster.PATH}.vim_name", problem))
     if params:
-        access_info = tacker_bridge.vim_access_info(context, vnf_instance)
-        for network in tacker_bridge.networks(request):
-            faults += params.overlaps(network, read_subnets(access_info, network))
+        for network, subnets in instance.subnets().items():
+            faults += params.overlaps(network, subnets)
     if faults or params is None:
         raise InvalidRequest(faults)
     return params
@@ -91,50 +82,33 @@ def check_new(context: Any, vnf_instance: Any, request: Any) -> ClusterParams:
 
 @dataclass
 class Cluster:
-    """The cluster of one VNF instance during one operation.
+    """The cluster of one VNF instance during one operation."""
 
-    :param registries: that every node shall be able to pull from
-    """
-
-    context: Any
-    vnf_instance: Any
+    instance: Instance
     params: ClusterParams
-    registries: Sequence[RegistryConnection]
     topology: Topology
     connector: Connector
-    conf: cfg.ConfigOpts
 
     @classmethod
-    def read(
-        cls,
-        context: Any,
-        vnf_instance: Any,
-        params: ClusterParams,
-        registries: Sequence[RegistryConnection],
-    ) -> Cluster:
+    def read(cls, instance: Instance, params: ClusterParams) -> Cluster:
         """Read from Heat which machines there are, with one list call.
 
         :raises InventoryError: the stack does not make a cluster
         """
-        conf = tacker_bridge.conf()
-        heat = Heat(tacker_bridge.vim_access_info(context, vnf_instance))
-        stack_id = tacker_bridge.stack_id(vnf_instance)
+        heat, stack_id = instance.heat(), instance.stack_id
         topology = read_topology(heat.resources(stack_id), params)
         redactor = Redactor(params.secrets)
-        connector = Connector(conf, heat, stack_id, vnf_instance.id, redactor=redactor)
+        connector = Connector(instance.conf, heat, stack_id, instance.id, redactor=redactor)
         connector.forget_all_but([node.machine for node in topology.nodes])
-        return cls(context, vnf_instance, params, registries, topology, connector, conf)
-
-    @property
-    def vim(self) -> KubernetesVim:
-        return KubernetesVim(self.context, self.vnf_instance, self.params.vim_name)
+        return cls(instance, params, topology, connector)
 
     def ensure(self) -> None:
         """Bring all machines to their state, and let Tacker know the cluster.
 
         :raises TackerCirError: a step failed; a retry goes on where this one stopped
         """
-        self.vim.register(self._build(self.topology).run())
+        access = self._build(self.topology).run()
+        self.instance.vim(self.params.vim_name).register(access)
 
     def remove(self, doomed: Sequence[ClusterNode]) -> None:
         """Take nodes out of the cluster, which go on being machines.
@@ -146,7 +120,7 @@ class Cluster:
         if not doomed:
             return
         members.require_other_master(self.topology.masters, doomed)
-        options = self.conf.tacker_cir
+        options = self.instance.conf.tacker_cir
         with self._lead(doomed) as (lead, connection):
             kubectl = Kubectl(connection, timeout=options.api_timeout)
             members.remove(kubectl, lead.name, doomed, drain_timeout=options.drain_timeout)
@@ -166,10 +140,10 @@ class Cluster:
         try:
             self._build(rest).run()
         except TackerCirError as error:
-            LOG.warning("VNF instance %s: %s", self.vnf_instance.id, error)
+            LOG.warning("VNF instance %s: %s", self.instance.id, error)
 
     def _build(self, topology: Topology) -> ClusterBuild:
-        return ClusterBuild(topology, self.params, self.registries, self.connector, self.conf)
+        return ClusterBuild(topology, self.params, self.connector, self.instance.conf)
 
     @contextmanager
     def _lead(self, doomed: Collection[ClusterNode]) -> Iterator[tuple[ClusterNode, Connection]]:
@@ -200,111 +174,83 @@ class Cluster:
         )
 
 
-def build(
-    context: Any,
-    vnf_instance: Any,
-    params: ClusterParams,
-    registries: Sequence[RegistryConnection],
-) -> None:
+def build(instance: Instance, params: ClusterParams) -> None:
     """Make the VNF's machines the cluster that the parameters describe; do only what is missing."""
-    Cluster.read(context, vnf_instance, params, registries).ensure()
+    Cluster.read(instance, params).ensure()
 
 
-def build_new(
-    context: Any,
-    vnf_instance: Any,
-    params: ClusterParams,
-    registries: Sequence[RegistryConnection],
-    vnf: Any,
-) -> None:
-    """:func:`build` for a new VNF instance.
-
-    :param vnf: keyword argument ``vnf`` of ``instantiate_end``
-    """
-    tacker_bridge.keep_attributes(context, vnf_instance, vnf)
-    build(context, vnf_instance, params, registries)
+def build_new(instance: Instance, params: ClusterParams) -> None:
+    """:func:`build` for a new VNF instance."""
+    instance.keep()
+    build(instance, params)
 
 
-def before_heal(
-    context: Any,
-    vnf_instance: Any,
-    request: Any,
-    params: ClusterParams,
-    registries: Sequence[RegistryConnection],
-) -> None:
+def before_heal(instance: Instance, params: ClusterParams, leaving: Leaving | None) -> None:
     """Take out of the cluster what will be made anew: some nodes, or the cluster as a whole.
 
-    :param request: HealVnfRequest
+    :param leaving: None where the entire VNF is to be healed
     :raises VimError: the entire VNF is to be healed, and a VNF is still on the cluster
     :raises TackerCirError: as for :meth:`Cluster.remove`
     """
-    if not request.vnfc_instance_id:
-        vim = KubernetesVim(context, vnf_instance, params.vim_name)
+    if leaving is None:
+        vim = instance.vim(params.vim_name)
         vim.remove()
         vim.remove_from_instance()
         return
-    servers = tacker_bridge.server_ids(vnf_instance, request.vnfc_instance_id)
-    cluster = Cluster.read(context, vnf_instance, params, registries)
-    cluster.remove([n for n in cluster.topology.nodes if n.machine.server_id in servers])
+    cluster = Cluster.read(instance, params)
+    cluster.remove([n for n in cluster.topology.nodes if n.machine in leaving])
 
 
 def before_scale_in(
-    context: Any,
-    vnf_instance: Any,
-    request: Any,
-    params: ClusterParams,
-    registries: Sequence[RegistryConnection],
-    members_to_go: Collection[str],
+    instance: Instance, params: ClusterParams, aspect_id: str, leaving: Leaving
 ) -> None:
     """Take the workers out of the cluster that Tacker is about to remove.
 
     Tacker calls this for SCALE_OUT as well, while it rolls one back.
 
-    :param request: ScaleVnfRequest
-    :param members_to_go: names of the auto-scaling group's members, ``scale_name_list``
+    :param aspect_id: the aspect that is scaled
     :raises OperationNotSupported: the aspect is that of the masters
     :raises TackerCirError: as for :meth:`Cluster.remove`
     """
-    refuse_other_aspects(request, params)
-    cluster = Cluster.read(context, vnf_instance, params, registries)
-    doomed = [n for n in cluster.topology.workers if n.machine.member in set(members_to_go)]
+    refuse_other_aspects(params, aspect_id)
+    cluster = Cluster.read(instance, params)
+    doomed = [n for n in cluster.topology.workers if n.machine in leaving]
     cluster.remove(doomed)
     cluster.forget(doomed)
 
 
-def refuse_other_aspects(request: Any, params: ClusterParams) -> None:
+def refuse_other_aspects(params: ClusterParams, aspect_id: str) -> None:
     """Refuse to scale anything but the workers, as the spec says.
 
+    :param aspect_id: the aspect that is scaled
     :raises OperationNotSupported: another aspect is to be scaled
     """
-    if request.aspect_id != params.worker.aspect_id:
+    if aspect_id != params.worker.aspect_id:
         raise OperationNotSupported(
-            f"scaling aspect {request.aspect_id!r} is not supported: only the workers of a cluster "
+            f"scaling aspect {aspect_id!r} is not supported: only the workers of a cluster "
             f"are scaled, with aspect {params.worker.aspect_id!r}"
         )
 
 
-def before_terminate(context: Any, vnf_instance: Any) -> None:
+def before_terminate(instance: Instance) -> None:
     """Refuse to destroy a cluster that a VNF is on.
 
     :raises VimError: one is
     """
-    _vim(context, vnf_instance).check_unused()
+    _vim(instance).check_unused()
 
 
-def after_terminate(context: Any, vnf_instance: Any) -> None:
+def after_terminate(instance: Instance) -> None:
     """Remove what is kept of a cluster whose machines are gone.
 
     :raises VimError: a VNF is still on it
     """
-    _vim(context, vnf_instance).remove()
-    pins(tacker_bridge.conf(), vnf_instance.id).clear()
+    _vim(instance).remove()
+    pins(instance.conf, instance.id).clear()
 
 
-def _vim(context: Any, vnf_instance: Any) -> KubernetesVim:
-    info = vnf_instance.instantiated_vnf_info
-    name = k8s_cluster.read_vim_name(info.additional_params if info else None)
-    return KubernetesVim(context, vnf_instance, name)
+def _vim(instance: Instance) -> Vim:
+    return instance.vim(k8s_cluster.read_vim_name(instance.parameters))
 
 
 def _close(future: Any) -> None:

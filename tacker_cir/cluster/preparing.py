@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, ip_network
 
@@ -27,7 +26,6 @@ from tacker_cir.host.machine import Machine
 from tacker_cir.host.system import check_clock, check_supported, wait_first_boot
 from tacker_cir.params.k8s_cluster import ClusterParams, KubernetesPackages
 from tacker_cir.params.names import split_server
-from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry import access
 from tacker_cir.registry.node_files import hosts_files, plan
 from tacker_cir.registry.verify import verify_access
@@ -35,7 +33,6 @@ from tacker_cir.render import hosts as render_hosts
 from tacker_cir.render.kubeadm import KubeadmCluster, KubeadmNode
 from tacker_cir.render.kubeadm import init as render_init
 from tacker_cir.render.no_proxy import no_proxy
-from tacker_cir.runtimes import RUNTIMES
 from tacker_cir.ssh import Connection, Result
 
 LOG = logging.getLogger(__name__)
@@ -96,12 +93,10 @@ class Site:
     """What all nodes of a cluster have in common.
 
     :param version: of Kubernetes: the cluster's own once there is one
-    :param registries: that every node shall be able to pull from
     """
 
     topology: Topology
     params: ClusterParams
-    registries: Sequence[RegistryConnection]
     limits: TimeLimits
     version: str
 
@@ -118,7 +113,7 @@ class Site:
     def no_proxy(self) -> str:
         """What the nodes ask without the proxy."""
         proxy = self.params.proxy
-        hosts = [registry.host for registry in self.registries]
+        hosts = [registry.host for registry in self.params.registries]
         if self.params.image_repository:
             hosts.append(split_server(self.params.image_repository.partition("/")[0])[0])
         addresses = [self.topology.virtual_address, self.topology.public_address]
@@ -139,8 +134,7 @@ class Site:
         return network
 
     def kubeadm_node(self, node: ClusterNode) -> KubeadmNode:
-        socket = RUNTIMES[self.params.container_runtime].socket
-        return KubeadmNode(self.version, node.name, node.address, socket)
+        return KubeadmNode(self.version, node.name, node.address, self.params.container_runtime)
 
     def kubeadm_cluster(self, host: Host, *, in_container: bool) -> KubeadmCluster:
         """Return the cluster's settings as its first master has to know them."""
@@ -244,12 +238,12 @@ def prepare(host: Host, site: Site) -> str:
     check_clock(machine)
     # A file that nobody can complete is told before anything is changed.
     lines, runtime = site.host_lines, params.container_runtime
-    plan(str(node), machine.facts, site.registries, runtime, tuple(lines))
+    plan(str(node), machine.facts, site.params.registries, runtime, tuple(lines))
     batch = Batch(machine.connection)
     script = script_of(host, site, batch)
     # First of all: sudo looks the machine's new name up at each command, and a name that is not
     # there costs it seconds.
-    names = hosts_files(str(node), machine.facts, site.registries, lines)
+    names = hosts_files(str(node), machine.facts, site.params.registries, lines)
     with host.timed("packages"):
         files = install.desired_files(
             machine.facts, params.install_script or "", site.packages, params.proxy
@@ -266,7 +260,7 @@ def prepare(host: Host, site: Site) -> str:
         _ensure_runtime(batch, host, site)
         batch.flush()
         # It names the machine, each registry and what is wrong with it.
-        verify_access(machine, site.registries, runtime=runtime)
+        verify_access(machine, site.params.registries, runtime=runtime)
     if node.role == MASTER and site.topology.virtual_address:
         with host.timed("load balancer"):
             load_balancer.ensure_load_balancer(
@@ -315,7 +309,7 @@ def connect_registries(connection: Connection, host: Host, site: Site) -> None:
     """
     access.ensure_access(
         host.machine.over(connection),
-        site.registries,
+        site.params.registries,
         runtime=site.params.container_runtime,
         node_lines=site.host_lines,
     )

@@ -5,10 +5,12 @@ This file is the artifact in the VNF package: Tacker compares it with the instal
 the latter. It holds hooks only; the work is done in :mod:`tacker_cir.cluster.lifecycle`.
 """
 
+from dataclasses import replace
+
 from tacker.vnfm.mgmt_drivers import vnflcm_abstract_driver
 
 from tacker_cir.cluster import lifecycle
-from tacker_cir.tacker_bridge import hook
+from tacker_cir.tacker_bridge import V1Instance, healed, hook, scaled_in
 
 
 class KubernetesMgmtDriver(vnflcm_abstract_driver.VnflcmMgmtAbstractDriver):
@@ -30,62 +32,60 @@ class KubernetesMgmtDriver(vnflcm_abstract_driver.VnflcmMgmtAbstractDriver):
         """
         return ()
 
+    def _check(self, instance):
+        """Return the checked parameters, with the registries that this driver connects."""
+        params = lifecycle.check(instance)
+        return replace(params, registries=tuple(self.registries(params)))
+
     @hook
     def instantiate_start(
         self, context, vnf_instance, instantiate_vnf_request, grant, grant_request, **kwargs
     ):
-        lifecycle.check_new(context, vnf_instance, instantiate_vnf_request)
+        lifecycle.check_new(V1Instance(context, vnf_instance, instantiate_vnf_request))
 
     @hook
     def instantiate_end(
         self, context, vnf_instance, instantiate_vnf_request, grant, grant_request, **kwargs
     ):
-        params = lifecycle.check(context, vnf_instance, instantiate_vnf_request)
-        lifecycle.build_new(
-            context, vnf_instance, params, self.registries(params), kwargs.get("vnf")
-        )
+        vnf = kwargs.get("vnf")
+        instance = V1Instance(context, vnf_instance, instantiate_vnf_request, vnf)
+        lifecycle.build_new(instance, self._check(instance))
 
     @hook
     def heal_start(self, context, vnf_instance, heal_vnf_request, grant, grant_request, **kwargs):
-        params = lifecycle.check(context, vnf_instance, vnf_instance.instantiated_vnf_info)
-        lifecycle.before_heal(
-            context, vnf_instance, heal_vnf_request, params, self.registries(params)
-        )
+        instance = V1Instance(context, vnf_instance)
+        leaving = healed(vnf_instance, heal_vnf_request)
+        lifecycle.before_heal(instance, self._check(instance), leaving)
 
     @hook
     def heal_end(self, context, vnf_instance, heal_vnf_request, grant, grant_request, **kwargs):
-        params = lifecycle.check(context, vnf_instance, vnf_instance.instantiated_vnf_info)
-        lifecycle.build(context, vnf_instance, params, self.registries(params))
+        instance = V1Instance(context, vnf_instance)
+        lifecycle.build(instance, self._check(instance))
 
     @hook
     def scale_start(self, context, vnf_instance, scale_vnf_request, grant, grant_request, **kwargs):
-        params = lifecycle.check(context, vnf_instance, vnf_instance.instantiated_vnf_info)
-        lifecycle.before_scale_in(
-            context,
-            vnf_instance,
-            scale_vnf_request,
-            params,
-            self.registries(params),
-            kwargs.get("scale_name_list") or (),
-        )
+        instance = V1Instance(context, vnf_instance)
+        params, aspect_id = self._check(instance), scale_vnf_request.aspect_id
+        lifecycle.before_scale_in(instance, params, aspect_id, scaled_in(kwargs))
 
     @hook
     def scale_end(self, context, vnf_instance, scale_vnf_request, grant, grant_request, **kwargs):
-        params = lifecycle.check(context, vnf_instance, vnf_instance.instantiated_vnf_info)
-        lifecycle.refuse_other_aspects(scale_vnf_request, params)
-        lifecycle.build(context, vnf_instance, params, self.registries(params))
+        instance = V1Instance(context, vnf_instance)
+        params = self._check(instance)
+        lifecycle.refuse_other_aspects(params, scale_vnf_request.aspect_id)
+        lifecycle.build(instance, params)
 
     @hook
     def terminate_start(
         self, context, vnf_instance, terminate_vnf_request, grant, grant_request, **kwargs
     ):
-        lifecycle.before_terminate(context, vnf_instance)
+        lifecycle.before_terminate(V1Instance(context, vnf_instance))
 
     @hook
     def terminate_end(
         self, context, vnf_instance, terminate_vnf_request, grant, grant_request, **kwargs
     ):
-        lifecycle.after_terminate(context, vnf_instance)
+        lifecycle.after_terminate(V1Instance(context, vnf_instance))
 
     @hook
     def change_external_connectivity_start(
@@ -105,8 +105,8 @@ class KubernetesMgmtDriver(vnflcm_abstract_driver.VnflcmMgmtAbstractDriver):
 
     @hook
     def modify_information_end(self, context, vnf_instance, modify_vnf_request, **kwargs):
-        params = lifecycle.check(context, vnf_instance, vnf_instance.instantiated_vnf_info)
-        lifecycle.build(context, vnf_instance, params, self.registries(params))
+        instance = V1Instance(context, vnf_instance)
+        lifecycle.build(instance, self._check(instance))
 
 
 class PrivateRegistryKubernetesMgmtDriver(KubernetesMgmtDriver):

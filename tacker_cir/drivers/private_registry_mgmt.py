@@ -8,7 +8,7 @@ the latter. It holds hooks only; the work is done in :mod:`tacker_cir.registry.l
 from tacker.vnfm.mgmt_drivers import vnflcm_abstract_driver
 
 from tacker_cir.registry import lifecycle
-from tacker_cir.tacker_bridge import hook
+from tacker_cir.tacker_bridge import V1Instance, hook
 
 
 class PrivateRegistryMgmtDriver(vnflcm_abstract_driver.VnflcmMgmtAbstractDriver):
@@ -27,21 +27,21 @@ class PrivateRegistryMgmtDriver(vnflcm_abstract_driver.VnflcmMgmtAbstractDriver)
     def instantiate_start(
         self, context, vnf_instance, instantiate_vnf_request, grant, grant_request, **kwargs
     ):
-        lifecycle.check(context, vnf_instance, instantiate_vnf_request)
+        lifecycle.check(V1Instance(context, vnf_instance, instantiate_vnf_request))
 
     @hook
     def instantiate_end(
         self, context, vnf_instance, instantiate_vnf_request, grant, grant_request, **kwargs
     ):
-        lifecycle.deploy(context, vnf_instance, instantiate_vnf_request)
+        lifecycle.deploy(V1Instance(context, vnf_instance, instantiate_vnf_request))
 
     @hook
     def heal_start(self, context, vnf_instance, heal_vnf_request, grant, grant_request, **kwargs):
-        lifecycle.check(context, vnf_instance, vnf_instance.instantiated_vnf_info)
+        lifecycle.check(V1Instance(context, vnf_instance))
 
     @hook
     def heal_end(self, context, vnf_instance, heal_vnf_request, grant, grant_request, **kwargs):
-        lifecycle.deploy(context, vnf_instance, vnf_instance.instantiated_vnf_info)
+        lifecycle.deploy(V1Instance(context, vnf_instance))
 
     @hook
     def terminate_start(
@@ -53,11 +53,11 @@ class PrivateRegistryMgmtDriver(vnflcm_abstract_driver.VnflcmMgmtAbstractDriver)
     def terminate_end(
         self, context, vnf_instance, terminate_vnf_request, grant, grant_request, **kwargs
     ):
-        lifecycle.forget(vnf_instance)
+        lifecycle.forget(V1Instance(context, vnf_instance))
 
     @hook
     def scale_start(self, context, vnf_instance, scale_vnf_request, grant, grant_request, **kwargs):
-        lifecycle.refuse_scale_in(scale_vnf_request)
+        lifecycle.refuse_scale_in(scale_vnf_request.type)
 
     @hook
     def scale_end(self, context, vnf_instance, scale_vnf_request, grant, grant_request, **kwargs):

@@ -7,67 +7,61 @@ request describes: for a new VM, a healed one, a retried operation or one that i
 
 from __future__ import annotations
 
-from typing import Any
-
-from tacker_cir import tacker_bridge
 from tacker_cir.command import Redactor
 from tacker_cir.connections import Connector, pins
 from tacker_cir.exceptions import InventoryError, OperationNotSupported
+from tacker_cir.instance import Instance
 from tacker_cir.inventory import Heat, Node, find_nodes
 from tacker_cir.params import private_registry
 from tacker_cir.params.private_registry import PrivateRegistryParams
 from tacker_cir.registry.server import ensure_registry
 
 
-def check(context: Any, vnf_instance: Any, request: Any) -> PrivateRegistryParams:
+def check(instance: Instance) -> PrivateRegistryParams:
     """Refuse a faulty request before any VM is made or destroyed.
 
-    :param request: InstantiateVnfRequest, or the InstantiatedVnfInfo that keeps its parameters
     :raises InvalidRequest: with every fault found
     """
     return private_registry.parse(
-        request.additional_params,
-        tacker_bridge.vnf_package(context, vnf_instance),
-        flavour_id=request.flavour_id,
+        instance.parameters, instance.package(), flavour_id=instance.flavour_id
     )
 
 
-def deploy(context: Any, vnf_instance: Any, request: Any) -> None:
+def deploy(instance: Instance) -> None:
     """Make the VNF's VM serve the registry; do only what is missing.
 
-    :param request: as for :func:`check`
+    :raises InvalidRequest: the request has faults
     :raises TackerCirError: a step failed; a retry goes on where this one stopped
     """
-    params = check(context, vnf_instance, request)
-    conf = tacker_bridge.conf()
-    heat = Heat(tacker_bridge.vim_access_info(context, vnf_instance))
-    stack_id = tacker_bridge.stack_id(vnf_instance)
+    params = check(instance)
+    heat, stack_id = instance.heat(), instance.stack_id
     node = _only_node(heat, stack_id, params.ssh_cp_name)
     connector = Connector(
-        conf,
+        instance.conf,
         heat,
         stack_id,
-        vnf_instance.id,
+        instance.id,
         redactor=Redactor(params.secrets),
         known_keys=params.ssh_host_keys,
     )
     connector.forget_all_but([node])
     with connector.open(node, params.credentials) as connection:
-        ensure_registry(connection, node, params, conf)
+        ensure_registry(connection, node, params, instance.conf)
 
 
-def forget(vnf_instance: Any) -> None:
+def forget(instance: Instance) -> None:
     """Drop what is kept about a terminated VNF's VM."""
-    pins(tacker_bridge.conf(), vnf_instance.id).clear()
+    pins(instance.conf, instance.id).clear()
 
 
-def refuse_scale_in(request: Any) -> None:
+def refuse_scale_in(kind: str) -> None:
     """Refuse SCALE_IN. For SCALE_OUT Tacker calls scale_start only while it rolls one back, which
     must not be hindered.
 
+    :param kind: ``type`` of the ScaleVnfRequest
     :raises OperationNotSupported: for SCALE_IN
     """
-    if request.type == "SCALE_IN":
+    if kind == "SCALE_IN":
         refuse_scale()
 
 

@@ -102,17 +102,17 @@ class Site:
     """
 
     def __init__(self, stack: contextlib.ExitStack, nodes: int):
-        self._machines = Machines(nodes)
-        stack.callback(self._machines.sshd.stop)
-        self._machines.sshd.start()
-        self._package = machines.TOP / "package"
-        shutil.copytree(ROOT / "samples/kubernetes_vnf_package", self._package)
+        self.machines = Machines(nodes)
+        stack.callback(self.machines.sshd.stop)
+        self.machines.sshd.start()
+        self.package = machines.TOP / "package"
+        shutil.copytree(ROOT / "samples/kubernetes_vnf_package", self.package)
         shutil.copy(
-            ROOT / "tests/bench/standins.sh", self._package / "Scripts/install_k8s_cluster.sh"
+            ROOT / "tests/bench/standins.sh", self.package / "Scripts/install_k8s_cluster.sh"
         )
         authority = Authority("registries")
-        (self._package / "Files/registries").mkdir(parents=True, exist_ok=True)
-        (self._package / "Files/registries/ca.crt").write_text(authority.pem)
+        (self.package / "Files/registries").mkdir(parents=True, exist_ok=True)
+        (self.package / "Files/registries/ca.crt").write_text(authority.pem)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         pair = machines.TOP / "registry.pem"
         pair.write_text("".join(authority.issue("registry.example.com")))
@@ -122,30 +122,31 @@ class Site:
 
     def measure(self, nodes: int, latency: float, keep: Path | None) -> dict[str, Figures]:
         """Return the figures of the first and of a second run."""
-        self._machines.make_blank(latency)
-        addresses = self._machines.addresses[:nodes]
+        self.machines.make_blank(latency)
+        addresses = self.machines.addresses[:nodes]
         heat = Heat(addresses[:1], addresses[1:])
         state = machines.TOP / "state"
         log = machines.TOP / "log"
         work = {
-            "package": str(self._package),
+            "package": str(self.package),
             "state_path": str(state),
             "access_info": heat.access_info,
-            "request": self._request(self._machines.sshd.user_key),
+            "request": self.request(),
             "log": str(log),
         }
         try:
             with Measured(work) as process:
-                return {run: process.run(self._machines, heat) for run in ("new", "again")}
+                return {run: process.run(self.machines, heat) for run in ("new", "again")}
         finally:
             if keep:
-                _keep(keep, f"{nodes}-{latency:g}", self._machines, log)
+                _keep(keep, f"{nodes}-{latency:g}", self.machines, log)
             heat.stop()
             shutil.rmtree(state, ignore_errors=True)
             log.unlink(missing_ok=True)
 
-    def _request(self, user_key: str) -> dict[str, Any]:
-        login = {"username": "root", "ssh_private_key": user_key}
+    def request(self) -> dict[str, Any]:
+        """Return ``additionalParams`` of the cluster."""
+        login = {"username": "root", "ssh_private_key": self.machines.sshd.user_key}
         master = {"ssh_cp_name": "masterNode_CP1", "nic_cp_name": "masterNode_CP1", **login}
         worker = {"ssh_cp_name": "workerNode_CP2", "nic_cp_name": "workerNode_CP2", **login}
         installation = {

@@ -24,6 +24,7 @@ from tacker_cir import tacker_bridge
 from tacker_cir.cluster import lifecycle
 from tacker_cir.drivers.kubernetes_mgmt import PrivateRegistryKubernetesMgmtDriver
 from tacker_cir.package import VnfPackage
+from tacker_cir.tacker_bridge import V1Instance
 from tests.bench.heat import STACK
 
 
@@ -39,20 +40,20 @@ def main() -> None:
     for name in ("paramiko", "urllib3", "keystoneauth", "stevedore", "heatclient"):
         logging.getLogger(name).setLevel(logging.INFO)
     driver = PrivateRegistryKubernetesMgmtDriver()
-    with (
-        mock.patch.object(
-            tacker_bridge, "vnf_package", lambda *_: VnfPackage(Path(work["package"]))
-        ),
-        mock.patch.object(tacker_bridge, "vim_access_info", lambda *_: work["access_info"]),
-        mock.patch.object(tacker_bridge, "keep_attributes", lambda *_: None),
-        mock.patch.object(lifecycle, "KubernetesVim", mock.Mock()),
+    with mock.patch.multiple(
+        V1Instance,
+        package=lambda _self: VnfPackage(Path(work["package"])),
+        _access_info=lambda _self: work["access_info"],
+        keep=lambda _self: None,
+        vim=mock.Mock(),
     ):
         # The package is read, as it is in instantiate_start; from here on the process is idle.
-        lifecycle.check(None, vnf_instance(work["request"]), request(work["request"]))
+        given = work["request"]
+        lifecycle.check(V1Instance(None, vnf_instance(given), request(given)))
         gc.collect()
         print("{}", flush=True)
         for _ in sys.stdin:
-            print(json.dumps(measure(driver, work["request"])), flush=True)
+            print(json.dumps(measure(driver, given)), flush=True)
 
 
 def vnf_instance(parameters: dict[str, Any]) -> Any:

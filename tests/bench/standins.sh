@@ -47,12 +47,13 @@ objects() {
 }
 
 kubectl() {
-  kind= name= several=
+  verb=get kind= name= several=
   for word; do
     case $word in
       -* | /*) ;;
       */*) several="$several $word" ;;
       get) kind=next ;;
+      delete) verb=delete kind=next ;;
       apply) kind=apply ;;
       *)
         if [ "$kind" = next ]; then
@@ -62,10 +63,12 @@ kubectl() {
         fi ;;
     esac
   done
-  case $kind in
-    apply) apply ;;
-    nodes) nodes ;;
-    next) objects $several ;;
+  case $verb:$kind in
+    *:apply) apply ;;
+    *:nodes) nodes ;;
+    delete:node) rm -f "/shared/nodes/$name" ;;
+    get:node) if [ -e "/shared/nodes/$name" ]; then cat "/shared/nodes/$name"; fi ;;
+    *:next) objects $several ;;
     *) object "$kind" "$name" ;;
   esac
 }

@@ -176,7 +176,7 @@ def run(monkeypatch):
         conf([], default_config_files=[])
         conf.set_override("ssh_wait_timeout", 1, group=config.GROUP)
         monkeypatch.setattr(build, "_PATIENCE", 0.1)
-        return ClusterBuild(topology, PARAMS, (), world, conf).run()
+        return ClusterBuild(topology, PARAMS, world, conf).run()
 
     return go
 

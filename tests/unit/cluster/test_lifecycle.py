@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 from tacker.common import exceptions as tacker_exceptions
 
+from tacker_cir import tacker_bridge
 from tacker_cir.cluster import lifecycle
 from tacker_cir.cluster.topology import ClusterNode, Topology, node_name
 from tacker_cir.command import Secret
@@ -23,6 +24,7 @@ from tacker_cir.exceptions import InvalidRequest, OperationNotSupported, VimErro
 from tacker_cir.inventory import Node
 from tacker_cir.login import Credentials
 from tacker_cir.params.k8s_cluster import ClusterParams, NodeParams
+from tacker_cir.tacker_bridge import V1Instance, healed, scaled_in
 
 LOGIN = Credentials("ubuntu", Secret("ubuntu"))
 KEY = "k8s_cluster_installation_param"
@@ -89,7 +91,7 @@ def done(monkeypatch):
         topology = Topology(MASTERS, WORKERS, "198.51.100.200", "198.51.100.200")
 
         @classmethod
-        def read(cls, context, instance, params, registries):
+        def read(cls, instance, params):
             done.append("read")
             return cls()
 
@@ -102,14 +104,15 @@ def done(monkeypatch):
         def forget(self, doomed):
             done.append(("forgotten", [n.name for n in doomed]))
 
-    monkeypatch.setattr(lifecycle, "KubernetesVim", Vim)
+    monkeypatch.setattr(tacker_bridge, "KubernetesVim", Vim)
     monkeypatch.setattr(lifecycle, "Cluster", Cluster)
     return SimpleNamespace(list=done, Vim=Vim)
 
 
 def heal(vnf_instance, *vnfc_ids):
     request = SimpleNamespace(vnfc_instance_id=list(vnfc_ids))
-    lifecycle.before_heal(None, vnf_instance, request, PARAMS, ())
+    leaving = healed(vnf_instance, request)
+    lifecycle.before_heal(V1Instance(None, vnf_instance), PARAMS, leaving)
 
 
 def test_heal_takes_out_exactly_the_nodes_of_the_vnfcs(vnf_instance, done):
@@ -129,10 +132,15 @@ def test_heal_of_the_entire_vnf_is_refused_while_the_vim_is_used(vnf_instance, d
     assert done.list == []
 
 
+def scale_in(vnf_instance, request, names):
+    leaving = scaled_in({"scale_name_list": names})
+    lifecycle.before_scale_in(V1Instance(None, vnf_instance), PARAMS, request.aspect_id, leaving)
+
+
 @pytest.mark.parametrize("kind", ["SCALE_IN", "SCALE_OUT"])
 def test_scale_takes_out_exactly_the_members_that_tacker_names(vnf_instance, done, kind):
     request = SimpleNamespace(type=kind, aspect_id="worker_instance")
-    lifecycle.before_scale_in(None, vnf_instance, request, PARAMS, (), ["w2", "w21"])
+    scale_in(vnf_instance, request, ["w2", "w21"])
     names = [WORKERS[0].name, WORKERS[2].name]
     assert done.list == ["read", ("removed", names), ("forgotten", names)]
 
@@ -140,26 +148,26 @@ def test_scale_takes_out_exactly_the_members_that_tacker_names(vnf_instance, don
 def test_masters_are_not_scaled(vnf_instance, done):
     request = SimpleNamespace(type="SCALE_IN", aspect_id="master_instance")
     with pytest.raises(OperationNotSupported, match="only the workers .* 'worker_instance'"):
-        lifecycle.before_scale_in(None, vnf_instance, request, PARAMS, (), ["m1"])
+        scale_in(vnf_instance, request, ["m1"])
     assert done.list == []
 
 
 def test_terminate_is_refused_while_the_vim_is_used(vnf_instance, done):
-    lifecycle.before_terminate(None, vnf_instance)
+    lifecycle.before_terminate(V1Instance(None, vnf_instance))
     assert done.list == ["checked"]
     done.Vim.used = True
     with pytest.raises(VimError):
-        lifecycle.before_terminate(None, vnf_instance)
+        lifecycle.before_terminate(V1Instance(None, vnf_instance))
 
 
 def test_a_taken_vim_name_is_told_beside_the_other_faults(vnf_instance, done, package, monkeypatch):
-    monkeypatch.setattr("tacker_cir.tacker_bridge.vnf_package", lambda *_args: package)
+    monkeypatch.setattr(V1Instance, "package", lambda _self: package)
     done.Vim.taken = True
     request = SimpleNamespace(
         flavour_id="complex", additional_params={KEY: {"vim_name": "kubernetes_vim"}}
     )
     with pytest.raises(InvalidRequest) as caught:
-        lifecycle.check_new(None, vnf_instance, request)
+        lifecycle.check_new(V1Instance(None, vnf_instance, request))
     problems = {fault.path: fault.problem for fault in caught.value.faults}
     path = f"additionalParams.{KEY}"
     assert "another VIM is named 'kubernetes_vim'" in problems[f"{path}.vim_name"]
@@ -173,9 +181,9 @@ def test_networks_of_the_nodes_must_not_be_the_clusters_own(vnf_instance, done, 
         "net-3": [],
     }
     monkeypatch.setattr(lifecycle, "check", lambda *_args: PARAMS)
-    monkeypatch.setattr("tacker_cir.tacker_bridge.vim_access_info", lambda *_args: {})
+    monkeypatch.setattr(V1Instance, "_access_info", lambda _self: {})
     monkeypatch.setattr(
-        lifecycle, "read_subnets", lambda _info, network: map(ip_network, subnets[network])
+        tacker_bridge, "read_subnets", lambda _info, network: map(ip_network, subnets[network])
     )
     request = SimpleNamespace(
         additional_params={},
@@ -185,7 +193,7 @@ def test_networks_of_the_nodes_must_not_be_the_clusters_own(vnf_instance, done, 
         ],
     )
     with pytest.raises(InvalidRequest) as caught:
-        lifecycle.check_new(None, vnf_instance, request)
+        lifecycle.check_new(V1Instance(None, vnf_instance, request))
     assert [str(fault) for fault in caught.value.faults] == [
         f"additionalParams.{KEY}.master_node.cluster_cidr: 10.96.0.0/12 overlaps subnet "
         "10.100.0.0/16 of the nodes' network net-2",
@@ -193,7 +201,7 @@ def test_networks_of_the_nodes_must_not_be_the_clusters_own(vnf_instance, done, 
         "192.168.7.0/24 of the nodes' network net-1",
     ]
     request.ext_virtual_links = request.ext_managed_virtual_links = None
-    assert lifecycle.check_new(None, vnf_instance, request) is PARAMS
+    assert lifecycle.check_new(V1Instance(None, vnf_instance, request)) is PARAMS
 
 
 @pytest.mark.parametrize("hook", ["heal_end", "scale_end", "modify_information_end"])
@@ -223,11 +231,11 @@ def test_a_scaled_out_master_is_refused(vnf_instance, done, monkeypatch):
 def test_registries_of_the_metadata_stand_in_for_those_of_the_request(
     vnf_instance, package, monkeypatch
 ):
-    monkeypatch.setattr("tacker_cir.tacker_bridge.vnf_package", lambda *_args: package)
+    monkeypatch.setattr(V1Instance, "package", lambda _self: package)
     vnf_instance.vnf_metadata = {"private_registry_connection_info": '[{"server": "a b"}]'}
     vnf_instance.instantiated_vnf_info.additional_params = {KEY: {}}
     with pytest.raises(InvalidRequest) as caught:
-        lifecycle.check(None, vnf_instance, vnf_instance.instantiated_vnf_info)
+        lifecycle.check(V1Instance(None, vnf_instance))
     paths = {fault.path for fault in caught.value.faults}
     assert "metadata.private_registry_connection_info[0].connection_type" in paths
 

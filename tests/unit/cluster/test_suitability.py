@@ -86,7 +86,7 @@ def prepare(monkeypatch, before, after=None, version="1.36.0"):
     monkeypatch.setattr(preparing, "script_of", lambda *_args: Installing(host, installs, after))
     monkeypatch.setattr(preparing, "_ensure_runtime", set_up)
     with pytest.raises((HostError, StopIteration)) as caught:
-        preparing.prepare(host, Site(SIMPLE, PARAMS, (), LIMITS, version))
+        preparing.prepare(host, Site(SIMPLE, PARAMS, LIMITS, version))
     return installs, caught.value
 
 

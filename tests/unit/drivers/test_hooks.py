@@ -23,7 +23,7 @@ from tacker_cir.drivers.kubernetes_mgmt import (
 from tacker_cir.drivers.private_registry_mgmt import PrivateRegistryMgmtDriver
 from tacker_cir.exceptions import HostError
 from tacker_cir.hostkeys import PinStore
-from tacker_cir.tacker_bridge import hook
+from tacker_cir.tacker_bridge import V1Instance, hook
 
 ABSTRACT = vnflcm_abstract_driver.VnflcmMgmtAbstractDriver
 DRIVERS = {
@@ -135,7 +135,7 @@ def test_a_faulty_request_is_refused_with_every_fault(
     name, vnf_instance, package, monkeypatch, caplog
 ):
     caplog.set_level("DEBUG")
-    monkeypatch.setattr("tacker_cir.tacker_bridge.vnf_package", lambda *_args: package)
+    monkeypatch.setattr(V1Instance, "package", lambda _self: package)
     given = {"ssh_username": "a b", "ssh_password": "MARK", "port_no": 0}
     request = SimpleNamespace(
         flavour_id="simple", additional_params={"private_registry_installation_param": given}
@@ -151,7 +151,7 @@ def test_a_faulty_request_is_refused_with_every_fault(
 
 @pytest.mark.parametrize("name", ["heal_start", "heal_end"])
 def test_heal_checks_the_parameters_that_tacker_kept(name, vnf_instance, package, monkeypatch):
-    monkeypatch.setattr("tacker_cir.tacker_bridge.vnf_package", lambda *_args: package)
+    monkeypatch.setattr(V1Instance, "package", lambda _self: package)
     vnf_instance.instantiated_vnf_info = SimpleNamespace(
         flavour_id="simple", additional_params={}, instance_id="stack"
     )
