@@ -166,8 +166,7 @@ class Facts:
     :param cloud_init: its status, e.g. ``running``; "" without cloud-init
     :param dpkg_interrupted: whether an installation of packages was cut off, or is at work
     :param docker_installed: whether a ``dockerd`` is there
-    :param docker_started: whether its unit is enabled and active, or about to be
-    :param docker_serving: whether the daemon answers besides
+    :param docker_serving: whether the daemon is started (:meth:`is_started`) and answers
     :param docker_cgroup_driver: ``systemd`` or ``cgroupfs``; "" where the daemon does not answer
     :param docker_live_restore: whether containers outlive a restart of the daemon
     :param docker_registries: the daemon's own view of its registries, ``docker info``'s
@@ -176,10 +175,11 @@ class Facts:
     :param containerd_config_file: the one that its unit names; "" for the usual one
     :param containerd_dump: its configuration in effect, if asked for; "" where it tells none
     :param dockerd_words: how Docker's daemon is and will be started, if asked for
-    :param containerd_started: whether its unit is enabled and active, or about to be
-    :param kubelet_active: whether the kubelet runs
+    :param active: services that run, or are about to, of those known here
+    :param enabled: services that start with the machine, of those known here
     :param cgroup2: whether the machine has cgroup version 2 only
-    :param packages: installed version by name, of those asked for
+    :param packages: installed version by name, of those asked for; "" for one that was installed
+        since
     :param paths: of those asked for that exist, whatever they are
     :param files: of those asked for that exist
     :param contents: what is in the files whose content was asked for and that exist
@@ -194,17 +194,16 @@ class Facts:
     cloud_init: str = ""
     dpkg_interrupted: bool = False
     docker_installed: bool = False
-    docker_started: bool = False
     docker_serving: bool = False
     docker_cgroup_driver: str = ""
     docker_live_restore: bool = False
     docker_registries: Mapping[str, Any] = field(default_factory=dict)
     containerd: str = ""
-    containerd_started: bool = False
     containerd_config_file: str = ""
     containerd_dump: str = field(default="", repr=False)
     dockerd_words: str = field(default="", repr=False)
-    kubelet_active: bool = False
+    active: set[str] = field(default_factory=set)
+    enabled: set[str] = field(default_factory=set)
     cgroup2: bool = False
     packages: dict[str, str] = field(default_factory=dict)
     paths: set[str] = field(default_factory=set)
@@ -220,6 +219,24 @@ class Facts:
         """
         content = self.contents.get(path)
         return None if content is None else content.decode()
+
+    def is_started(self, service: str) -> bool:
+        """Tell whether a service runs, or is about to, and will after a reboot."""
+        return service in self.active & self.enabled
+
+    def note_started(self, service: str) -> None:
+        """Note that a service was started, now and for each boot, since the machine was asked."""
+        self.active.add(service)
+        self.enabled.add(service)
+
+    def note_packages(self, packages: Iterable[str]) -> None:
+        """Note that packages were installed since the machine was asked.
+
+        :param packages: names, or name=version
+        """
+        for name, _, version in (package.partition("=") for package in packages):
+            self.packages[name] = version
+        self.dpkg_interrupted = False
 
     def renew(self, found: Facts) -> None:
         """Take over all that the machine was found to have since."""
@@ -365,8 +382,8 @@ def _note_docker(facts: Facts, rest: str) -> None:
     active, enabled, *said = rest.split("\t")
     version, driver, live_restore, registries = (said + [""] * 4)[:4]
     facts.docker_installed = True
-    facts.docker_started = _is_started(active, enabled)
-    facts.docker_serving = facts.docker_started and bool(version)
+    _note_service(facts, "docker", active, enabled)
+    facts.docker_serving = facts.is_started("docker") and bool(version)
     facts.docker_cgroup_driver = driver
     facts.docker_live_restore = live_restore == "true"
     facts.docker_registries = registry_config(registries or "null")
@@ -374,7 +391,7 @@ def _note_docker(facts: Facts, rest: str) -> None:
 
 def _note_containerd(facts: Facts, rest: str) -> None:
     active, enabled, version = rest.split("\t")
-    facts.containerd_started = _is_started(active, enabled)
+    _note_service(facts, "containerd", active, enabled)
     found = _VERSION.search(version[:_KEEP_LINE])
     facts.containerd = found.group() if found else ""
 
@@ -389,7 +406,9 @@ def _note_dockerd(facts: Facts, rest: str) -> None:
 
 
 def _note_kubelet(facts: Facts, rest: str) -> None:
-    facts.kubelet_active = rest == "active"
+    # Until kubeadm has configured it, it is about to run for ever.
+    if rest == "active":
+        facts.active.add("kubelet")
 
 
 def _note_cgroup(facts: Facts, rest: str) -> None:
@@ -470,8 +489,11 @@ def registry_config(text: str) -> Mapping[str, Any]:
     return said
 
 
-def _is_started(active: str, enabled: str) -> bool:
-    return enabled == "enabled" and active in ("active", "activating")
+def _note_service(facts: Facts, name: str, active: str, enabled: str) -> None:
+    if active in ("active", "activating"):
+        facts.active.add(name)
+    if enabled == "enabled":
+        facts.enabled.add(name)
 
 
 def _text(encoded: str) -> str:

@@ -20,6 +20,7 @@ from tacker_cir.exceptions import HostError
 from tacker_cir.host import packages
 from tacker_cir.host.files import ManagedFile
 from tacker_cir.host.machine import Machine
+from tacker_cir.host.service import Service
 from tacker_cir.reading import answer_of, reader
 from tacker_cir.registry import from_node
 from tacker_cir.render import haproxy as render_haproxy
@@ -35,12 +36,10 @@ PACKAGES = ("haproxy", "keepalived")
 HAPROXY_CONFIG = "/etc/haproxy/haproxy.cfg"
 KEEPALIVED_CONFIG = "/etc/keepalived/keepalived.conf"
 
-#: There while a service must re-read its file: an operation that is cut off between the two is
-#: completed by its retry. In /run, as a reboot starts the services anew.
-RELOAD_PENDING = "/run/tacker-cir-{}-reload"
+HAPROXY, KEEPALIVED = (Service(name, reloads=True) for name in PACKAGES)
 
 #: Every path whose state :func:`ensure_load_balancer` must know.
-PATHS = (HAPROXY_CONFIG, KEEPALIVED_CONFIG, *map(RELOAD_PENDING.format, PACKAGES))
+PATHS = (HAPROXY_CONFIG, KEEPALIVED_CONFIG, HAPROXY.pending, KEEPALIVED.pending)
 
 #: Seconds for one attempt to reach the VIP.
 _CONNECT_TIMEOUT = 3
@@ -58,10 +57,6 @@ for unit in haproxy keepalived; do
 done
 ip -json address show
 """
-
-_FORGET = 'rm -f -- "$2"'
-# As one command: the reload may only be forgotten once it was done.
-_RELOAD = f'systemctl reload "$1" && {_FORGET}'
 
 # The kernel takes nearly any name; this one becomes a word of keepalived's file.
 _INTERFACE = re.compile("[A-Za-z0-9._@:-]{1,15}")
@@ -108,7 +103,7 @@ def ensure_load_balancer(
     :raises HostError: a step failed
     """
     facts = machine.facts
-    state = _read_state(machine.connection)
+    state = _look(machine)
     # A machine without the address is refused before anything is changed on it.
     interface = _interface_of(machine.node, state, own)
     missing = facts.dpkg_interrupted or not set(PACKAGES) <= facts.packages.keys()
@@ -117,18 +112,18 @@ def ensure_load_balancer(
         # does not start without one, and haproxy's own one opens no port.
         packages.install(machine, *PACKAGES)
         # dpkg starts services.
-        state = _read_state(machine.connection)
+        _look(machine)
     files = {
-        "haproxy": ManagedFile(
+        HAPROXY: ManagedFile(
             HAPROXY_CONFIG, render_haproxy.config(masters).encode(), check=_JUDGES["haproxy"]
         ),
-        "keepalived": ManagedFile(
+        KEEPALIVED: ManagedFile(
             KEEPALIVED_CONFIG,
             render_keepalived.config(vip, interface, own, [a for _, a in masters]).encode(),
             check=_JUDGES["keepalived"],
         ),
     }
-    changed = [_ensure_service(machine, state, name, file) for name, file in files.items()]
+    changed = [_ensure_service(machine, service, file) for service, file in files.items()]
     return missing or any(changed)
 
 
@@ -169,25 +164,19 @@ def _reach(connection: Connection, vip: str, port: int) -> None:
         raise _NotYet(f"{connection.node} does not reach its port {port}: {error}") from None
 
 
-def _ensure_service(machine: Machine, state: _State, name: str, file: ManagedFile) -> bool:
-    connection, timeout = machine.connection, machine.limits.service_timeout
-    pending = RELOAD_PENDING.format(name)
-    stale = not file.is_current(machine.facts) or pending in machine.facts.files
-    if stale:
-        note = ManagedFile(pending, b"")
-        machine.ensure(note, file, remedy=f"use an image with a newer {name}")
-    started = name in state.enabled & state.active
-    remedy = f"see 'journalctl -u {name}' of the VM"
-    if not started:
-        command = Command(("systemctl", "enable", "--now", name), f"start {name}")
-        connection.run(command, timeout=timeout, remedy=remedy)
-    if stale:
-        # One that was started just now has read its file.
-        script = _RELOAD if name in state.active else _FORGET
-        command = Command.script(f"reload {name}", script, name, pending)
-        connection.run(command, timeout=timeout, remedy=remedy)
-        machine.facts.note_file(pending, None, 0)
-    return stale or not started
+def _ensure_service(machine: Machine, service: Service, file: ManagedFile) -> bool:
+    if service.is_stale(machine.facts, [file]):
+        remedy = f"use an image with a newer {service.name}"
+        service.write(machine, file, stale=True, remedy=remedy)
+    return service.ensure_running(machine)
+
+
+def _look(machine: Machine) -> _State:
+    """See what is there besides files and packages, and let the facts know of the services."""
+    state, facts = _read_state(machine.connection), machine.facts
+    facts.active = (facts.active - {*PACKAGES}) | state.active
+    facts.enabled = (facts.enabled - {*PACKAGES}) | state.enabled
+    return state
 
 
 def _read_state(connection: Connection) -> _State:

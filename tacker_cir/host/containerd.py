@@ -102,19 +102,13 @@ def ensure_containerd(
     )
     merged = _settings(machine, shortfalls, sandbox_image, systemd_cgroup)
     files = (kept(facts, CONTAINERD_CONFIG, merged.text), *proxy_files)
-    restart = CONTAINERD.needs_restart(facts, files)
-    note = [CONTAINERD.restart_note] if restart else []
     for directory in merged.left_plugins:
         step = f"link the network plugins of {directory}"
         connection.later(Command.script(step, _LINK_PLUGINS, directory, CNI_PLUGINS))
     with machine.taken_back([CONTAINERD_CONFIG], CONTAINERD.restart):
-        changed = machine.ensure(*note, *files)
-        if restart:
-            CONTAINERD.restart(machine)
-        elif facts.containerd_started:
+        changed = CONTAINERD.write(machine, *files, stale=CONTAINERD.is_stale(facts, files))
+        if not CONTAINERD.ensure_running(machine):
             return bool(changed)
-        else:
-            CONTAINERD.enable(machine)
         facts.containerd_dump = _wait_for_cri(machine)
         effective = containerd_dump.parse(facts.containerd_dump)
         if effective and (found := shortfalls(effective)):

@@ -55,24 +55,23 @@ def ensure_docker(machine: Machine, package: DockerPackage, proxy: Proxy | None)
     """
     facts = machine.facts
     files = desired_files(facts, package, proxy)
-    restart = facts.docker_installed and needs_restart(facts, files)
-    note = [DOCKER.restart_note] if restart else []
+    # One that is installed now reads them at its first start.
+    stale = facts.docker_installed and needs_restart(facts, files)
     # Sources that apt cannot use would hinder whoever uses it next.
     with machine.taken_back((apt.PROXY, *SOURCE.paths)):
-        changed = machine.ensure(*note, *files)
+        changed = DOCKER.write(machine, *files, stale=stale)
         missing = needs_install(facts, package)
         if missing:
             wanted = f"{package.name}={package.version}" if package.version else package.name
             packages.install(machine, wanted, *_COMPANIONS)
-    if restart:
-        # Containers with --restart=always come back with the daemon.
-        DOCKER.restart(machine)
-    if missing or restart or not facts.docker_started:
-        DOCKER.enable(machine)
-    elif facts.docker_serving:
-        return bool(changed)
-    wait_until_serving(machine)
-    return bool(changed or missing or restart or not facts.docker_started)
+            facts.docker_installed = True
+            # Nobody knows what the package's own scripts did with the service.
+            facts.enabled.discard(DOCKER.name)
+    # Containers with --restart=always come back with the daemon.
+    ran = DOCKER.ensure_running(machine)
+    if ran or not facts.docker_serving:
+        wait_until_serving(machine)
+    return bool(changed) or ran
 
 
 def needs_restart(facts: Facts, files: Iterable[ManagedFile]) -> bool:
@@ -81,7 +80,7 @@ def needs_restart(facts: Facts, files: Iterable[ManagedFile]) -> bool:
     :param files: as :func:`desired_files` gives them
     """
     read_at_start = (DOCKER.proxy_environment, DOCKER.proxy_drop_in)
-    return DOCKER.needs_restart(facts, [f for f in files if f.path in read_at_start])
+    return DOCKER.is_stale(facts, [f for f in files if f.path in read_at_start])
 
 
 def needs_install(facts: Facts, package: DockerPackage) -> bool:
@@ -129,4 +128,5 @@ def wait_until_serving(machine: Machine) -> None:
             Deadline(machine.limits.service_timeout),
             retry_on=(CommandFailed,),
         )
+    machine.facts.docker_serving = True
     LOG.info("%s: Docker %s serves", machine.node, found.stdout.strip())

@@ -70,6 +70,7 @@ def install(machine: Machine, *packages: str) -> None:
         Command((*_APT_GET, "install", "--no-install-recommends", *packages), f"install {names}"),
     ):
         _run(machine, step, lock_deadline, remedy)
+    machine.facts.note_packages(packages)
 
 
 def _run(machine: Machine, step: Command, lock_deadline: Deadline, remedy: str) -> None:

@@ -104,18 +104,13 @@ def _ensure_docker(machine: Machine, proxy: Proxy | None, no_proxy: str) -> bool
     facts = machine.facts
     daemon = _docker_daemon(machine.node, facts, proxy)
     files = DOCKER.proxy_files(proxy, no_proxy)
-    restart = DOCKER.needs_restart(facts, files)
-    note = [DOCKER.restart_note] if restart else []
     with machine.taken_back([DOCKER_DAEMON], DOCKER.restart):
-        changed = machine.ensure(*note, daemon, *files)
-        if DOCKER_DAEMON in changed and facts.docker_started:
+        stale = DOCKER.is_stale(facts, files)
+        changed = DOCKER.write(machine, daemon, *files, stale=stale)
+        if DOCKER_DAEMON in changed and facts.is_started(DOCKER.name):
             # Before a restart, so that it leaves the containers alone.
             docker.reload(machine)
-        if restart:
-            DOCKER.restart(machine)
-        elif not facts.docker_started:
-            DOCKER.enable(machine)
-        elif facts.docker_serving:
+        if not DOCKER.ensure_running(machine) and facts.docker_serving:
             return bool(changed)
         docker.wait_until_serving(machine)
     return True

@@ -77,6 +77,7 @@ def wait_first_boot(machine: Machine) -> None:
     try:
         with timed(connection.node, status.step):
             poll(attempt, Deadline(timeout), retry_on=(_StillBooting,))
+        machine.facts.cloud_init = "done"
     except _StillBooting:
         raise HostError(
             connection.node,
@@ -103,9 +104,9 @@ def check_clock(machine: Machine, timeout: float = CLOCK_TIMEOUT) -> None:
     def attempt() -> None:
         asked = time.time()
         said = connection.run(ask).stdout.strip()
-        ahead = clock_ahead(seconds_of(said), asked)
-        if abs(ahead) > CLOCK_TOLERANCE:
-            raise _WrongClock(clock_difference(ahead))
+        facts.clock_ahead = clock_ahead(seconds_of(said), asked)
+        if abs(facts.clock_ahead) > CLOCK_TOLERANCE:
+            raise _WrongClock(clock_difference(facts.clock_ahead))
 
     LOG.info(
         "%s: the clock is %s ours, waiting for its time service",

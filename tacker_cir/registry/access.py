@@ -30,7 +30,7 @@ KUBELET = Service("kubelet")
 _KUBELET_CONFIG = "/var/lib/kubelet/config.yaml"
 
 #: What :func:`ensure_access` must know: to be given to :func:`tacker_cir.facts.gather`.
-FILES = (KUBELET.restart_pending, _KUBELET_CONFIG)
+FILES = (KUBELET.pending, _KUBELET_CONFIG)
 CONTENTS = node_files.CONTENTS
 TREES = node_files.TREES
 
@@ -84,9 +84,9 @@ def _write(machine: Machine, wanted: Plan) -> list[str]:
         return []
     # What was and what will be ours: a cut leaves nothing that nobody knows to be ours.
     first = [_state(wanted.before | wanted.after)]
-    kubelet_runs = facts.kubelet_active and _KUBELET_CONFIG in facts.files
+    kubelet_runs = KUBELET.name in facts.active and _KUBELET_CONFIG in facts.files
     if kubelet_runs and any(file.path == KUBELET_LOGINS for file in due):
-        first.append(KUBELET.restart_note)
+        first.append(KUBELET.note)
     machine.ensure(*first, *due)
     return sorted(file.path for file in due)
 
@@ -104,13 +104,16 @@ def _reload_docker(machine: Machine, wanted: Plan, changed: bool) -> list[str]:
     """Have Docker take over its registries, which it does without a restart."""
     connection, facts = machine.connection, machine.facts
     here, gone = wanted.after.daemon, wanted.gone
-    if not facts.docker_started or (not changed and is_loaded(facts.docker_registries, here, gone)):
+    if not facts.is_started(docker.DOCKER.name) or (
+        not changed and is_loaded(facts.docker_registries, here, gone)
+    ):
         return []
     docker.reload(machine)
     ask = Command(("docker", "info", "--format", "{{json .RegistryConfig}}"), "reload Docker")
 
     def attempt() -> None:
-        if not is_loaded(registry_config(connection.run(ask).stdout), here, gone):
+        facts.docker_registries = registry_config(connection.run(ask).stdout)
+        if not is_loaded(facts.docker_registries, here, gone):
             raise _NotReloaded
 
     try:
@@ -154,7 +157,7 @@ def _restart_kubelet(machine: Machine) -> list[str]:
     containerd a new password counts at once all the same, as that of hosts.toml goes first; not so
     at a registry that wants tokens.
     """
-    if KUBELET.restart_pending not in machine.facts.files:
+    if KUBELET.pending not in machine.facts.files:
         return []
     KUBELET.restart(machine)
     return ["kubelet restarted"]

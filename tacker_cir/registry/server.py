@@ -80,10 +80,11 @@ def ensure_registry(
     _check_architecture(machine.node, machine.facts, params)
     system.wait_first_boot(machine)
     system.check_clock(machine)
+    served = machine.facts.docker_serving
     changed = docker.ensure_docker(machine, params.docker_package, params.proxy)
     if changed:
         report.changes.append("Docker set up")
-    if changed or not machine.facts.docker_serving:
+    if changed or not served:
         # Images and containers could not be seen while the daemon did not serve.
         machine = _read(connection, params, machine.limits)
     data_path = params.data_path or f"{connection.home.rstrip('/')}/registry"

@@ -103,7 +103,7 @@ def node(real_containerd, make_sshd, dial, tmp_path, monkeypatch) -> Node:
 
 def replace_paths(directory: Path) -> Service:
     class Elsewhere(Service):
-        restart_pending = f"{directory}/pending"
+        pending = f"{directory}/pending"
 
     return Elsewhere("containerd")
 

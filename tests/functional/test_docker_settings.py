@@ -60,7 +60,8 @@ class Node:
 
     def facts(self) -> Facts:
         found = gather(self.connection, contents=[str(self.daemon)], effective=["dockerd"])
-        found.docker_installed = found.docker_started = found.docker_serving = True
+        found.docker_installed = found.docker_serving = True
+        found.note_started("docker")
         return found
 
     def calls(self) -> list[str]:
@@ -81,7 +82,7 @@ def node(make_sshd, dial, tmp_path, monkeypatch) -> Node:
     class Elsewhere(Service):
         proxy_environment = f"{tmp_path}/proxy.env"
         proxy_drop_in = f"{tmp_path}/proxy.conf"
-        restart_pending = f"{tmp_path}/pending"
+        pending = f"{tmp_path}/pending"
 
     monkeypatch.setattr(host_runtime, "DOCKER", Elsewhere("docker"))
     for module in (host_runtime, access):

@@ -138,7 +138,7 @@ def test_a_daemon_that_serves_now_and_after_a_reboot(line, serving):
     ],
 )
 def test_a_daemon_that_needs_time_only(line, started):
-    assert parse(line + "\n").docker_started is started
+    assert parse(line + "\n").is_started("docker") is started
 
 
 def test_what_docker_says_of_itself():
@@ -153,7 +153,7 @@ def test_what_docker_says_of_itself():
 @pytest.mark.parametrize("said", ["", "\t\tfalse\tnull", "\t\tfalse"])
 def test_a_docker_that_says_nothing(said):
     facts = parse(f"docker\tactivating\tenabled\t{said}\n")
-    assert facts.docker_started and not facts.docker_serving
+    assert facts.is_started("docker") and not facts.docker_serving
     assert facts.docker_registries == {} and not facts.docker_live_restore
 
 
@@ -169,15 +169,15 @@ def test_a_docker_that_says_nothing(said):
 )
 def test_containerd(said, version):
     facts = parse(f"containerd\tactive\tenabled\t{said}\n")
-    assert (facts.containerd, facts.containerd_started) == (version, True)
-    assert not parse(f"containerd\tinactive\tenabled\t{said}\n").containerd_started
+    assert (facts.containerd, facts.is_started("containerd")) == (version, True)
+    assert not parse(f"containerd\tinactive\tenabled\t{said}\n").is_started("containerd")
 
 
 def test_kubelet_and_cgroups():
     facts = parse("kubelet\tactive\ncgroup\tcgroup2fs\n")
-    assert facts.kubelet_active and facts.cgroup2
+    assert "kubelet" in facts.active and facts.cgroup2
     facts = parse("kubelet\tactivating\ncgroup\ttmpfs\n")
-    assert not facts.kubelet_active and not facts.cgroup2
+    assert "kubelet" not in facts.active and not facts.cgroup2
 
 
 def test_contents():

@@ -86,7 +86,7 @@ def files(package=DockerPackage(), proxy=None):  # noqa: B008 - frozen
 
 def test_without_options_no_file_shall_exist():
     assert all(file.content is None for file in files().values())
-    assert {*files(), host_docker.DOCKER.restart_pending} == set(host_docker.PATHS)
+    assert {*files(), host_docker.DOCKER.pending} == set(host_docker.PATHS)
 
 
 def test_only_root_reads_a_proxy_with_a_login():
@@ -140,7 +140,7 @@ def test_when_the_daemon_must_read_its_files_again():
     # A proxy that is gone, and a restart that an earlier operation did not come to.
     assert host_docker.needs_restart(known, list(files().values()))
     cut_off = Facts(
-        files={host_docker.DOCKER.restart_pending: known.files[host_docker.DOCKER.proxy_drop_in]}
+        files={host_docker.DOCKER.pending: known.files[host_docker.DOCKER.proxy_drop_in]}
     )
     assert host_docker.needs_restart(cut_off, list(files().values()))
     # apt's files are none of the daemon's.
