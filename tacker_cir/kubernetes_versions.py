@@ -15,8 +15,10 @@ NEWEST = 36
 #: The first whose kubeadm reads the configuration format v1beta3, and v1beta4.
 FIRST_WITH_V1BETA3 = 22
 FIRST_WITH_V1BETA4 = 31
-#: The first whose kubelet does not speak to Docker, and knows runtimes by URL only.
+#: The first whose kubelet does not speak to Docker.
 FIRST_WITHOUT_DOCKER = 24
+#: The first that knows runtimes by URL only.
+FIRST_WITH_SOCKET_URLS = 24
 #: The first on pkgs.k8s.io.
 FIRST_ON_PKGS_K8S_IO = 24
 #: The first whose kubelet does not start on cgroup version 1 (its ``failCgroupV1``, KEP-5573).

@@ -33,6 +33,7 @@ from tacker_cir.render import hosts as render_hosts
 from tacker_cir.render.kubeadm import KubeadmCluster, KubeadmNode
 from tacker_cir.render.kubeadm import init as render_init
 from tacker_cir.render.no_proxy import no_proxy
+from tacker_cir.runtimes import RUNTIMES
 from tacker_cir.ssh import Connection, Result
 
 LOG = logging.getLogger(__name__)
@@ -134,7 +135,8 @@ class Site:
         return network
 
     def kubeadm_node(self, node: ClusterNode) -> KubeadmNode:
-        return KubeadmNode(self.version, node.name, node.address, self.params.container_runtime)
+        socket = RUNTIMES[self.params.container_runtime].socket
+        return KubeadmNode(self.version, node.name, node.address, socket)
 
     def kubeadm_cluster(self, host: Host, *, in_container: bool) -> KubeadmCluster:
         """Return the cluster's settings as its first master has to know them."""

@@ -14,7 +14,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import combinations
 from typing import Any
 
-from tacker_cir import kubernetes_versions
+from tacker_cir import kubernetes_versions, runtimes
 from tacker_cir.command import Secret
 from tacker_cir.documents import DocumentError, load_yaml_all
 from tacker_cir.exceptions import Fault, InvalidMetadata, InvalidRequest
@@ -28,12 +28,14 @@ from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository, Key, Reader, find_parameter
 from tacker_cir.params.registry_connection import KEY as REGISTRIES_KEY
 from tacker_cir.params.registry_connection import RegistryConnection, read_registries
+from tacker_cir.runtimes.base import Runtime
 
 PATH = f"additionalParams.{KEY}"
 
 DEFAULT_POD_CIDR = IPv4Network("192.168.0.0/16")
 DEFAULT_CLUSTER_CIDR = IPv4Network("10.96.0.0/12")
 DEFAULT_KUBERNETES_VERSION = "1.34.8"
+DEFAULT_CONTAINER_RUNTIME = runtimes.usual(kubernetes_versions.minor(DEFAULT_KUBERNETES_VERSION))
 
 _POD_CIDR = ("master_node", "pod_cidr")
 _CLUSTER_CIDR = ("master_node", "cluster_cidr")
@@ -90,7 +92,7 @@ class ClusterParams:
     :param install_script: the text of ``script_path``; None if there was no package to look into
     :param vim_name: None for the driver's default
     :param node_cidr: the network of the nodes; None for what the first master's address tells
-    :param container_runtime: ``docker`` or ``containerd``
+    :param container_runtime: name of one of :data:`tacker_cir.runtimes.RUNTIMES`
     :param image_repository: ``host[:port][/path]`` of the control plane's images; None for
         kubeadm's default
     :param cni_manifest: YAML documents; None for the install script's default
@@ -108,7 +110,7 @@ class ClusterParams:
     node_cidr: IPv4Network | None = None
     registries: tuple[RegistryConnection, ...] = ()
     packages: KubernetesPackages = KubernetesPackages()
-    container_runtime: str = "containerd"
+    container_runtime: str = DEFAULT_CONTAINER_RUNTIME
     image_repository: str | None = None
     cni_manifest: str | None = None
 
@@ -202,7 +204,7 @@ class _Reader(Reader):
             master=self._node("master_node", flavour_id),
             worker=self._worker(flavour_id),
             cluster_cp_name=self.cp_name(flavour_id, "master_node", "cluster_cp_name"),
-            install_script=self._install_script(),
+            install_script=self._install_script(runtime),
             pod_cidr=pods or DEFAULT_POD_CIDR,
             cluster_cidr=services or DEFAULT_CLUSTER_CIDR,
             cluster_fip_name=fip_name or None,
@@ -211,14 +213,14 @@ class _Reader(Reader):
             node_cidr=nodes,
             registries=read_registries(self, runtime),
             packages=packages or KubernetesPackages(),
-            container_runtime=runtime or "containerd",
+            container_runtime=runtime or DEFAULT_CONTAINER_RUNTIME,
             image_repository=self._image_repository(),
             cni_manifest=self._cni_manifest(),
         )
 
-    def _install_script(self) -> str | None:
+    def _install_script(self, runtime: str | None) -> str | None:
         text = self.package_text("script_path")
-        problem = find_script_fault(text) if text is not None else None
+        problem = find_script_fault(text, runtime) if text is not None else None
         if problem:
             self.fault(f"the file {problem}", "script_path")
         return text
@@ -344,16 +346,21 @@ class _Reader(Reader):
         runtime = self.valid("container_runtime")
         if packages is None:
             return runtime
-        first = kubernetes_versions.FIRST_WITHOUT_DOCKER
         if runtime is None and "container_runtime" not in self.raw:
-            return "docker" if packages.minor < first else "containerd"
-        if runtime == "docker" and packages.minor >= first:
-            self.fault(
-                f"Kubernetes {packages.version} does not speak to Docker any more (since 1."
-                f"{first}); expected containerd",
-                "container_runtime",
-            )
+            return runtimes.usual(packages.minor)
+        if runtime is not None:
+            self._check_serves(packages, runtimes.RUNTIMES[runtime])
         return runtime
+
+    def _check_serves(self, packages: KubernetesPackages, runtime: Runtime) -> None:
+        if runtime.last_minor is None or runtime.serves(packages.minor):
+            return
+        self.fault(
+            f"Kubernetes {packages.version} does not speak to {runtime.title} any more (since 1."
+            f"{runtime.last_minor + 1}); expected "
+            f"{runtimes.named(runtimes.serving(packages.minor))}",
+            "container_runtime",
+        )
 
     def _image_repository(self) -> str | None:
         text = self.valid("image_repository")

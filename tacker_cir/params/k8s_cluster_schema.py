@@ -7,6 +7,7 @@ from typing import Any
 
 from tacker_cir.params import fields
 from tacker_cir.params.fields import PACKAGE_PATH, string
+from tacker_cir.runtimes import RUNTIMES, named
 
 KEY = "k8s_cluster_installation_param"
 
@@ -135,8 +136,8 @@ SCHEMA: dict[str, Any] = {
         ),
         "package_repository": _PACKAGE_REPOSITORY,
         "container_runtime": {
-            "enum": ["docker", "containerd"],
-            "description": '"docker" or "containerd"',
+            "enum": [*RUNTIMES],
+            "description": named([*RUNTIMES], quote='"'),
         },
         "image_repository": string(
             "host[:port][/path] that has the control plane's images, e.g. 10.10.0.10:5000/k8s"

@@ -19,6 +19,8 @@ from tacker_cir.params.certificates import CertificateFault
 from tacker_cir.params.names import check_image_name, is_host_name, split_server
 from tacker_cir.params.reader import Key, Reader
 from tacker_cir.render import docker_auth
+from tacker_cir.runtimes import RUNTIMES
+from tacker_cir.runtimes.base import Mirror, Runtime
 
 KEY = "private_registry_connection_info"
 
@@ -93,7 +95,7 @@ class RegistryConnection:
 def read_registries(reader: Reader, runtime: str | None) -> tuple[RegistryConnection, ...]:
     """Return the registries, noting every fault.
 
-    :param runtime: ``docker`` or ``containerd``; None if that is not known
+    :param runtime: name of the container runtime that pulls from them; None if that is not known
     """
     given = reader.raw.get(KEY)
     count = len(given) if isinstance(given, list) else 0
@@ -224,25 +226,15 @@ class _ItemReader:
         mirrored = mirrored.lower()
         if server is not None and mirrored.lower() == server.lower():
             self._fault("expected another registry than server", "mirror_of")
-        if runtime == "docker":
-            if mirrored != "docker.io":
-                self._fault(
-                    f"Docker has mirrors of docker.io only; got {mirrored!r}. Expected "
-                    "container_runtime containerd for other mirrors",
-                    "mirror_of",
-                )
-            if self._sound("mirror_fallback") is False:
-                self._fault(
-                    "Docker always falls back to docker.io; expected container_runtime containerd",
-                    "mirror_fallback",
-                )
-            if "username" in self._given:
-                self._fault(
-                    "Docker does not log in to mirrors; expected a mirror without username, or "
-                    "container_runtime containerd",
-                    "mirror_of",
-                )
+        if runtime is not None:
+            self._judge_mirror(mirrored, RUNTIMES[runtime])
         return mirrored
+
+    def _judge_mirror(self, mirrored: str, runtime: Runtime) -> None:
+        fallback = self._sound("mirror_fallback") is not False
+        wanted = Mirror(mirrored, fallback, "username" in self._given)
+        for key, problem in runtime.mirror_faults(wanted):
+            self._fault(problem, key)
 
     def _test_image(self, server: str | None) -> str | None:
         image = self._sound("test_image")

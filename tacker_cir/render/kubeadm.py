@@ -12,17 +12,15 @@ import yaml
 
 from tacker_cir.documents import load_yaml
 from tacker_cir.kubernetes_versions import (
+    FIRST_WITH_SOCKET_URLS,
     FIRST_WITH_V1BETA3,
     FIRST_WITH_V1BETA4,
-    FIRST_WITHOUT_DOCKER,
 )
 from tacker_cir.kubernetes_versions import minor as minor_of
 from tacker_cir.render.haproxy import API_SERVER_PORT
 
 #: How long what lets nodes join is valid, in case nobody removes it.
 JOIN_LIFE = "2h0m0s"
-
-_SOCKETS = {"docker": "/var/run/dockershim.sock", "containerd": "/run/containerd/containerd.sock"}
 
 
 @dataclass(frozen=True)
@@ -32,28 +30,24 @@ class KubeadmNode:
     :param version: of Kubernetes, ``1.NN.P``
     :param name: of the node
     :param address: of the node in the cluster
-    :param container_runtime: ``docker`` or ``containerd``
+    :param socket: path of the container runtime's socket
     """
 
     version: str
     name: str
     address: str
-    container_runtime: str
+    socket: str
 
     @property
     def minor(self) -> int:
         return minor_of(self.version)
 
-    @property
-    def socket(self) -> str:
-        path = _SOCKETS[self.container_runtime]
-        return f"unix://{path}" if self.minor >= FIRST_WITHOUT_DOCKER else path
-
     def registration(self) -> dict[str, Any]:
         """Return ``nodeRegistration``."""
+        is_url = self.minor >= FIRST_WITH_SOCKET_URLS
         return {
             "name": self.name,
-            "criSocket": self.socket,
+            "criSocket": f"unix://{self.socket}" if is_url else self.socket,
             "kubeletExtraArgs": _arguments(self.minor, {"node-ip": self.address}),
         }
 

@@ -13,6 +13,7 @@ from tacker_cir.facts import gather
 from tacker_cir.params.k8s_cluster import KubernetesPackages
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.render import kubeadm
+from tacker_cir.runtimes import RUNTIMES
 from tacker_cir.ssh import Connection
 from tests.lab.login import log_in
 from tests.lab.proof import LOAD, SANDBOX_IMAGE
@@ -99,7 +100,8 @@ class Node:
         self.load_images()
 
     def kubeadm_node(self) -> kubeadm.KubeadmNode:
-        return kubeadm.KubeadmNode(release.VERSION, self.hostname, self.address, self.runtime)
+        socket = RUNTIMES[self.runtime].socket
+        return kubeadm.KubeadmNode(release.VERSION, self.hostname, self.address, socket)
 
     def init_file(self) -> str:
         cluster = kubeadm.KubeadmCluster(

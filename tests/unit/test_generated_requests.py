@@ -45,6 +45,7 @@ from tacker_cir.registry import certs_d, node_files
 from tacker_cir.registry.server import run_arguments
 from tacker_cir.render import apt, docker, docker_auth, docker_daemon, hosts, kubeadm
 from tacker_cir.render.no_proxy import no_proxy
+from tacker_cir.runtimes import RUNTIMES
 from tests.unit import cluster_requests
 from tests.unit.conftest import docker_archive, oci_archive, write_tar
 
@@ -479,9 +480,8 @@ def check_hosts_toml(registry: Any, tables: dict[str, Any]) -> None:
 
 
 def check_kubeadm(params: Any) -> None:
-    node = kubeadm.KubeadmNode(
-        params.packages.version, "node", "10.0.0.1", params.container_runtime
-    )
+    socket = RUNTIMES[params.container_runtime].socket
+    node = kubeadm.KubeadmNode(params.packages.version, "node", "10.0.0.1", socket)
     settings = kubeadm.KubeadmCluster(
         "10.0.0.1:6443", params.pod_cidr, params.cluster_cidr, ("10.0.0.1",),
         params.image_repository,

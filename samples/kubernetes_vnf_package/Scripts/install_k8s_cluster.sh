@@ -25,6 +25,9 @@ set -Eeuo pipefail
 # What tacker_cir looks for before it uses a script: raise it when the above changes.
 # shellcheck disable=SC2034
 readonly NODE_SCRIPT_PROTOCOL=1
+# The runtimes that choose_runtime below knows: a request for another one is refused before there is
+# a machine.
+readonly NODE_SCRIPT_RUNTIMES=(docker containerd)
 
 # The network of pods where no manifest is given. This release is tested by its makers with
 # Kubernetes 1.32 to 1.35; it finds the pods' range in kubeadm's configuration.
@@ -397,14 +400,14 @@ has_image() {
     case $runtime in
         docker) docker image inspect "$1" >/dev/null 2>&1 ;;
         # crictl inspecti succeeds in some releases where there is no such image.
-        containerd) [[ -n $(crictl -r "$cri_socket" inspecti "$1" 2>/dev/null) ]] ;;
+        *) [[ -n $(crictl -r "$cri_socket" inspecti "$1" 2>/dev/null) ]] ;;
     esac
 }
 
 pull_image() {
     case $runtime in
         docker) docker pull --quiet "$1" ;;
-        containerd) crictl -r "$cri_socket" pull "$1" ;;
+        *) crictl -r "$cri_socket" pull "$1" ;;
     esac
 }
 
@@ -655,6 +658,7 @@ take_input() {
 }
 
 choose_runtime() {
+    local known=${NODE_SCRIPT_RUNTIMES[*]}
     case $runtime in
         docker)
             runtime_package=docker.io runtime_daemon=dockerd runtime_service=docker.service
@@ -664,7 +668,7 @@ choose_runtime() {
             runtime_package=containerd runtime_daemon=containerd runtime_service=containerd.service
             cri_socket=unix:///run/containerd/containerd.sock
             ;;
-        *) usage "--container-runtime: neither docker nor containerd" ;;
+        *) usage "--container-runtime: neither ${known// / nor }" ;;
     esac
 }
 

@@ -19,6 +19,7 @@ from tacker_cir.params.install_script import find_script_fault
 from tacker_cir.params.k8s_cluster import KubernetesPackages
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository
+from tacker_cir.runtimes import RUNTIMES
 from tacker_cir.ssh import Result
 from tests.machine import machine
 
@@ -93,6 +94,33 @@ def test_the_script_can_be_run():
 )
 def test_a_script_that_answers_otherwise_is_refused(text, fault):
     assert fault in find_script_fault(text)
+
+
+@pytest.mark.parametrize(
+    ("line", "known", "unknown"),
+    [
+        ("", ("docker", "containerd"), ("cri-o", "dock")),
+        ("readonly NODE_SCRIPT_RUNTIMES=(containerd)\n", ("containerd",), ("docker", "cri-o")),
+        ("readonly NODE_SCRIPT_RUNTIMES=(docker cri-o)\n", ("docker", "cri-o"), ("containerd",)),
+        ("readonly NODE_SCRIPT_RUNTIMES=()\n", (), ("docker", "containerd")),
+    ],
+)
+def test_a_script_that_does_not_know_the_runtime_is_refused(line, known, unknown):
+    """One that was made before it had to tell its runtimes knows the first two."""
+    text = f"readonly NODE_SCRIPT_PROTOCOL=1\n{line}"
+    assert [find_script_fault(text, name) for name in known] == [None] * len(known)
+    for name in unknown:
+        fault = find_script_fault(text, name)
+        assert f"does not install container_runtime {name}, only " in fault
+        assert " and ".join(known) in fault
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_the_script_installs_every_runtime_that_a_request_can_have(name):
+    assert find_script_fault(TEXT, name) is None
+    finished = run_script("install", "--container-runtime", name)
+    assert "--container-runtime" not in finished.stderr
+    assert "--kubernetes-version: not 1.N.P" in finished.stderr
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,22 @@ def test_the_least_that_must_be_given(package):
     assert params.secrets == (Secret("MARK-master"), Secret("MARK-worker"))
 
 
+def test_a_runtime_that_the_package_does_not_install_is_refused(tmp_path):
+    """Before there are machines, and whether it was asked for or is the usual one."""
+    package = write_package(tmp_path)
+    script = package.root / MINIMUM["script_path"]
+    script.write_text(f"{SCRIPT}readonly NODE_SCRIPT_RUNTIMES=(docker)\n")
+    old = {"kubernetes_version": "1.23.17", "package_repository": "image"}
+    assert parse(package, {**MINIMUM, **old}).container_runtime == "docker"
+    for given in ({}, {**old, "container_runtime": "containerd"}):
+        (fault,) = faults_of(package, {**MINIMUM, **given}).items()
+        assert fault == (
+            "script_path",
+            "the file does not install container_runtime containerd, only docker (its "
+            "NODE_SCRIPT_RUNTIMES); take the one of tacker_cir's sample package",
+        )
+
+
 def test_the_body_of_the_spec(package):
     params = parse(package, SPEC, "simple")
     assert params.vim_name == "kubernetes_vim"

@@ -9,6 +9,7 @@ import pytest
 
 from tacker_cir.render import kubeadm
 from tacker_cir.render.kubeadm import KubeadmCluster, KubeadmNode
+from tacker_cir.runtimes import RUNTIMES
 
 SIMPLE = KubeadmCluster(
     "198.51.100.10:6443",
@@ -30,7 +31,8 @@ CA_HASH = f"sha256:{'0' * 64}"
 
 
 def node(version, runtime="containerd"):
-    return KubeadmNode(version, "master-198-51-100-10", "198.51.100.10", runtime)
+    socket = RUNTIMES[runtime].socket
+    return KubeadmNode(version, "master-198-51-100-10", "198.51.100.10", socket)
 
 
 @pytest.mark.parametrize(
