@@ -8,7 +8,6 @@ change of the masters.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,6 +27,7 @@ from tacker_cir.render import keepalived as render_keepalived
 from tacker_cir.render.haproxy import PORT
 from tacker_cir.ssh import Connection
 from tacker_cir.steps import timed
+from tacker_cir.text import shown
 from tacker_cir.waiting import Deadline, poll
 
 LOG = logging.getLogger(__name__)
@@ -57,9 +57,6 @@ for unit in haproxy keepalived; do
 done
 ip -json address show
 """
-
-# The kernel takes nearly any name; this one becomes a word of keepalived's file.
-_INTERFACE = re.compile("[A-Za-z0-9._@:-]{1,15}")
 
 #: How each program judges a file that is not its own yet.
 _JUDGES = {
@@ -207,10 +204,10 @@ def parse_state(units: Sequence[str], addresses: str) -> _State:
     active = frozenset(name for name, (state, _) in states.items() if state in _RUNS)
     enabled = frozenset(name for name, (_, state) in states.items() if state == "enabled")
     interfaces = {
-        info["local"]: link["ifname"]
+        info["local"] + "": link["ifname"] + ""
         for link in json.loads(addresses)
         for info in link.get("addr_info", ())
-        if "local" in info and _INTERFACE.fullmatch(link["ifname"])
+        if "local" in info
     }
     return _State(enabled, active, interfaces)
 
@@ -221,8 +218,8 @@ def _interface_of(node: str, state: _State, address: str) -> str:
         raise HostError(
             node,
             "find the network interface",
-            f"the interface with the address {address} is called {interface!r}, which keepalived "
-            "cannot be told",
+            f"the interface with the address {address} is called {shown(interface)!r}, which "
+            "keepalived cannot be told",
             "give the interface another name",
         )
     if interface is None:
@@ -230,7 +227,7 @@ def _interface_of(node: str, state: _State, address: str) -> str:
             node,
             "find the network interface",
             f"no interface has the address {address}, which Heat tells of its port "
-            f"(there are {', '.join(sorted(state.interfaces))})",
+            f"(there are {shown(', '.join(sorted(state.interfaces)))})",
             "let the VM take its address by DHCP, or see why it did not",
         )
     return interface
