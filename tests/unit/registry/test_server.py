@@ -5,11 +5,28 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from oslo_config import cfg
 
-from tacker_cir.registry.server import data_source, find_differences, run_arguments
+from tacker_cir import config
+from tacker_cir.command import Secret
+from tacker_cir.exceptions import HostError
+from tacker_cir.image_archive import ImageArchive
+from tacker_cir.inventory import Node
+from tacker_cir.login import Credentials
+from tacker_cir.params.private_registry import PrivateRegistryParams
+from tacker_cir.registry.server import (
+    data_source,
+    ensure_registry,
+    find_differences,
+    run_arguments,
+)
+from tests.unit.answering import Answering
 
 INSPECTED = json.loads(Path(__file__).parents[1].joinpath("data/container_inspect.json")
                        .read_text())  # fmt: skip
@@ -64,3 +81,131 @@ def test_the_command_is_the_specifications():
         "docker run -d -p 8080:5000 -v /private_registry:/var/lib/registry --restart=always "
         "--name private_registry r:1"
     )
+
+
+class Registry(BaseHTTPRequestHandler):
+    """What is served at a registry's port, as far as it matters here."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Docker-Distribution-Api-Version", "registry/2.0")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_args):
+        pass
+
+
+@pytest.fixture
+def port():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+NODE = Node("CP1", "127.0.0.1", "127.0.0.1", "server-1")
+PARAMS = PrivateRegistryParams("CP1", Credentials("ubuntu", Secret("ubuntu")))
+STATE, LOAD = "read the machine's state", "load image registry.tar"
+INSTALLED = [
+    "complete earlier package installations",
+    "read the package lists",
+    "complete earlier package installations",
+    "install docker.io apparmor ca-certificates",
+    "start docker.service",
+    "wait for the Docker daemon",
+]
+
+
+def machine_with(docker=True, image=IMAGE, container=None) -> str:
+    """Return what a Debian tells of itself."""
+    lines = ["os\tID=debian", "os\tVERSION_ID=12", "arch\tamd64"]
+    lines += ["docker\tactive\tenabled\t20.10.24"] if docker else []
+    lines += [f"image\tregistry:latest\t{image}"] if image else []
+    lines += [f"container\tprivate_registry\t{json.dumps(container)}"] if container else []
+    return "\n".join([*lines, "end\n"])
+
+
+def at(port, **others):
+    """Return a container that listens at a port."""
+    return {**changed(PortBindings=binding(str(port))), **others}
+
+
+def archive(tmp_path, *, identity=IMAGE, architecture="amd64") -> ImageArchive:
+    path = tmp_path / "registry.tar"
+    path.write_bytes(bytes(10240))
+    name = "registry:latest"
+    ids, architectures = {name: frozenset([identity])}, {name: architecture}
+    return ImageArchive(path, 10240, (name,), ids, architectures)
+
+
+def ensure(connection, params):
+    conf = config.register_opts(cfg.ConfigOpts())
+    return ensure_registry(connection, NODE, params, conf).changes
+
+
+def test_a_new_machine_then_nothing(port):
+    connection = Answering(
+        {STATE: [machine_with(docker=False, image=None), machine_with(image=None), machine_with()]}
+    )
+    params = replace(PARAMS, port_no=port)
+    assert ensure(connection, params) == [
+        "Docker set up", "image registry:latest pulled", "registry container started"
+    ]  # fmt: skip
+    pulled = [STATE, "pull registry:latest", STATE, "docker run private_registry"]
+    assert connection.taken() == [STATE, *INSTALLED, *pulled]
+    words = " ".join(connection.asked[-1].argv)
+    assert words.endswith(f"-v {DATA}:/var/lib/registry --restart=always "
+                          "--name private_registry registry:latest")  # fmt: skip
+    connection.answers[STATE] = machine_with(container=at(port))
+    assert ensure(connection, params) == [] and connection.taken() == [STATE]
+
+
+@pytest.mark.parametrize(
+    ("others", "data_path", "steps", "changes"),
+    [
+        ({"State": {"Running": False}}, None, ["start"], ["registry container started"]),
+        ({"Image": "sha256:older"}, None, ["stop", "rm", "run"], ["registry container replaced"]),
+        ({}, "/srv/registry", ["stop", "copy", "rm", "run"], ["registry container replaced"]),
+    ],
+    ids=["it is stopped", "another image", "another volume"],
+)
+def test_a_container_that_is_not_as_it_shall_be(port, others, data_path, steps, changes):
+    connection = Answering({STATE: machine_with(container=at(port, **others))})
+    assert ensure(connection, replace(PARAMS, port_no=port, data_path=data_path)) == changes
+    names = {word: f"docker {word} private_registry" for word in ("start", "stop", "rm", "run")}
+    names["copy"] = f"copy the registry's data from {DATA} to /srv/registry"
+    assert connection.taken() == [STATE, *(names[step] for step in steps)]
+    assert not any("--volumes" in command.argv for command in connection.asked)
+
+
+def test_an_archive_s_image_is_sent_then_known(port, tmp_path):
+    params = replace(PARAMS, port_no=port, image=archive(tmp_path))
+    connection = Answering({STATE: [machine_with(image="sha256:older"), machine_with()]})
+    assert ensure(connection, params)[0] == "image registry:latest loaded from registry.tar"
+    assert connection.taken() == [STATE, LOAD, STATE, "docker run private_registry"]
+    assert f"tacker_cir.image-archive={IMAGE}" in connection.asked[-1].argv
+    connection.answers[STATE] = machine_with(container=at(port))
+    assert ensure(connection, params) == [] and connection.taken() == [STATE]
+
+
+def test_a_daemon_s_own_id_for_an_archive_is_known_by_the_container(port, tmp_path):
+    labels = {"Labels": {"tacker_cir.image-archive": "sha256:aaaa"}}
+    params = replace(PARAMS, port_no=port, image=archive(tmp_path, identity="sha256:aaaa"))
+    connection = Answering({STATE: machine_with(container=at(port, Config=labels))})
+    assert ensure(connection, params) == [] and connection.taken() == [STATE]
+
+
+def test_what_cannot_be_is_told_before_anything_is_changed(port, tmp_path):
+    connection = Answering({STATE: machine_with(docker=False, image=None)})
+    image = archive(tmp_path, architecture="arm64")
+    with pytest.raises(HostError, match="the image of image_path is for arm64, the VM is amd64"):
+        ensure(connection, replace(PARAMS, port_no=port, image=image))
+    assert connection.taken() == [STATE]
+
+
+def test_an_image_that_is_not_there_after_loading_is_told(port, tmp_path):
+    connection = Answering({STATE: machine_with(image=None)})
+    with pytest.raises(HostError, match="does not have it after loading"):
+        ensure(connection, replace(PARAMS, port_no=port, image=archive(tmp_path)))
+    assert connection.taken() == [STATE, LOAD, STATE]
