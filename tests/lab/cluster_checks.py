@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from tests.lab import manifests
 from tests.lab.cluster_vnf import ClusterVnf
 from tests.testbed.machines.host import wait_for
 
@@ -37,33 +37,19 @@ def run_everywhere(cluster: ClusterVnf, images: Sequence[str]) -> None:
     :raises AssertionError: a pod does not run; with what the kubelet says
     """
     name = f"everywhere-{uuid.uuid4().hex[:8]}"
+    # Whatever the node has, it must ask the registry, with its login.
     containers = [
-        {
-            "name": f"image-{number}",
-            "image": image,
-            # Whatever the node has, it must ask the registry, with its login.
-            "imagePullPolicy": "Always",
-            "args": ["serve", f":{_FIRST_PORT + number}"],
-        }
+        manifests.echo(
+            image, _FIRST_PORT + number, name=f"image-{number}", imagePullPolicy="Always"
+        )
         for number, image in enumerate(images)
     ]
-    manifest = {
-        "apiVersion": "apps/v1",
-        "kind": "DaemonSet",
-        "metadata": {"name": name},
-        "spec": {
-            "selector": {"matchLabels": {"app": name}},
-            "template": {
-                "metadata": {"labels": {"app": name}},
-                "spec": {
-                    "containers": containers,
-                    "tolerations": [{"operator": "Exists"}],
-                    "terminationGracePeriodSeconds": 1,
-                },
-            },
-        },
+    pod = {
+        "containers": containers,
+        "tolerations": [{"operator": "Exists"}],
+        "terminationGracePeriodSeconds": 1,
     }
-    cluster.apply(json.dumps(manifest))
+    cluster.apply(manifests.workload("DaemonSet", name, pod))
     nodes = set(cluster.nodes())
 
     def running() -> list[dict[str, Any]]:
@@ -86,39 +72,16 @@ def run_everywhere(cluster: ClusterVnf, images: Sequence[str]) -> None:
 def deploy(cluster: ClusterVnf, name: str, image: str, replicas: int) -> None:
     """Run replicas that something starts again elsewhere, with a volume of type emptyDir, and wait
     for them."""
-    manifest = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name},
-        "spec": {
-            "replicas": replicas,
-            "selector": {"matchLabels": {"app": name}},
-            "template": {
-                "metadata": {"labels": {"app": name}},
-                "spec": {
-                    "topologySpreadConstraints": [
-                        {
-                            "maxSkew": 1,
-                            "topologyKey": "kubernetes.io/hostname",
-                            "whenUnsatisfiable": "ScheduleAnyway",
-                            "labelSelector": {"matchLabels": {"app": name}},
-                        }
-                    ],
-                    "terminationGracePeriodSeconds": 1,
-                    "volumes": [{"name": "scratch", "emptyDir": {}}],
-                    "containers": [
-                        {
-                            "name": "echo",
-                            "image": image,
-                            "args": ["serve", ":8080"],
-                            "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
-                        }
-                    ],
-                },
-            },
-        },
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {"app": name}},
     }
-    cluster.apply(json.dumps(manifest))
+    pod = manifests.with_scratch(
+        manifests.echo(image), topologySpreadConstraints=[spread], terminationGracePeriodSeconds=1
+    )
+    cluster.apply(manifests.workload("Deployment", name, pod, replicas=replicas))
     wait_running(cluster, name, replicas)
 
 

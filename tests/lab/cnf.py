@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import uuid
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from tacker_cir.csar.sources import samples_dir, sol001_definitions
+from tests.lab import manifests
 from tests.lab.cluster_vnf import Vim
 from tests.lab.vnf import Vnf
 from tests.testbed.stand import CloudStand
@@ -59,20 +59,9 @@ def build_csar(directory: Path, image: str) -> Path:
     """
     number = str(uuid.uuid4())  # Tacker wants each VNFD only once.
     sample = samples_dir() / "private_registry_vnf_package_basehot"
-    labels = {"app": APP}
-    container = {"name": APP, "image": image, "args": ["serve", ":8080"]}
-    manifest = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": APP},
-        "spec": {
-            "replicas": 1,
-            "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
-        },
-    }
+    pod = {"containers": [manifests.echo(image, name=APP)]}
     files = {
-        MANIFEST: json.dumps(manifest),
+        MANIFEST: manifests.workload("Deployment", APP, pod, replicas=1),
         "Definitions/private_registry_df_simple.yaml": _FLAVOUR,
     }
     known = (sample / "Definitions/private_registry_types.yaml").read_text()

@@ -8,7 +8,6 @@ where it is.
 from __future__ import annotations
 
 import itertools
-import shlex
 import ssl
 import threading
 import time
@@ -24,12 +23,10 @@ from tacker_cir.cluster.kubectl import ADMIN_CONF, Kubectl
 from tacker_cir.host.machine import Machine
 from tacker_cir.hostkeys import PinStore
 from tacker_cir.ssh import Connection
+from tests.lab import kubeadm
 from tests.lab.login import log_in
-from tests.lab.proof import LOAD, PACKAGE, PREPARE, SANDBOX_IMAGE
 from tests.machine import LIMITS
-from tests.testbed.kubernetes import archives, release
 from tests.testbed.machines import MachineLab
-from tests.testbed.machines.base import GATEWAY
 from tests.testbed.machines.host import wait_for
 
 #: Addresses that the lab's Neutron does not give away.
@@ -38,19 +35,6 @@ WORKER, WORKER_ADDRESS = "ha-worker1", "198.51.100.7"
 VIP = "198.51.100.9"
 ADDRESSES = {**MASTERS, WORKER: WORKER_ADDRESS}
 ENDPOINT = f"{VIP}:{load_balancer.PORT}"
-
-# kube-proxy cannot change the number of tracked connections from within a container.
-_KUBEADM = f"""\
-apiVersion: kubeadm.k8s.io/v1beta2
-kind: ClusterConfiguration
-kubernetesVersion: v{release.VERSION}
-controlPlaneEndpoint: {ENDPOINT}
-networking: {{podSubnet: 10.244.0.0/16}}
----
-apiVersion: kubeproxy.config.k8s.io/v1alpha1
-kind: KubeProxyConfiguration
-conntrack: {{maxPerCore: 0}}
-"""
 
 
 @dataclass(frozen=True)
@@ -67,10 +51,8 @@ class HaCluster:
     _opened: list[Connection] = field(default_factory=list)
 
     def sh(self, machine: str, script: str) -> str:
-        """Run a script as root, fail where it does, and return what it printed."""
-        done = self.lab.run(machine, ["bash", "-euc", script], check=False)
-        assert done.returncode == 0, f"{machine}: {script}\n{done.stdout}\n{done.stderr}"
-        return done.stdout.strip()
+        """Run a script as root and return what it printed."""
+        return self.lab.sh(machine, script)
 
     def connect(self, machine: str) -> Connection:
         """Open a connection as the driver does; :meth:`down` closes it."""
@@ -159,22 +141,11 @@ class HaCluster:
 
     def prepare(self, machine: str) -> None:
         """Install what kubeadm turns into a node, with all images."""
-        self.sh(machine, PREPARE.replace("PACKAGE", PACKAGE[self.runtime]))
-        if self.runtime == "containerd":
-            self.sh(machine, SANDBOX_IMAGE)
-        for archive in archives.by_reference(self.lab.prepared.images).values():
-            url = f"http://{GATEWAY}/images/{archive.name}"
-            self.sh(machine, f"set -o pipefail; curl -fsS {url} | {LOAD[self.runtime]}")
+        kubeadm.prepare(self.lab, machine, self.runtime)
 
     def init(self, machine: str) -> None:
         """Make the first master."""
-        self.sh(
-            machine,
-            f"cat > /root/kubeadm.yaml <<< {shlex.quote(_KUBEADM)}\n"
-            "kubeadm init --upload-certs --config /root/kubeadm.yaml",
-        )
-        manifest = shlex.quote(release.POD_NETWORK.read_text())
-        self.sh(machine, f"kubectl --kubeconfig {ADMIN_CONF} apply -f - <<< {manifest}")
+        kubeadm.init(self.lab, machine, ENDPOINT)
 
     def join(self, machine: str, master: str) -> None:
         """Join a machine as what its name says."""

@@ -15,18 +15,16 @@ from tacker_cir.params.proxy import Proxy
 from tacker_cir.render import kubeadm
 from tacker_cir.runtimes import RUNTIMES
 from tacker_cir.ssh import Connection
+from tests.lab.kubeadm import KUBECTL, load_images
 from tests.lab.login import log_in
-from tests.lab.proof import LOAD, SANDBOX_IMAGE
 from tests.machine import machine
-from tests.testbed.kubernetes import archives, release
+from tests.testbed.kubernetes import release
 from tests.testbed.machines import MachineLab
-from tests.testbed.machines.base import GATEWAY
 from tests.testbed.machines.host import REPOSITORY
 
 SCRIPT = (
     REPOSITORY / "samples/kubernetes_vnf_package/Scripts/install_k8s_cluster.sh"
 ).read_text()  # fmt: skip
-KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf"
 MARKER = "/etc/kubernetes/tacker-cir-node"
 
 
@@ -68,10 +66,8 @@ class Node:
         return NodeScript(used, self.runtime)
 
     def sh(self, script: str) -> str:
-        """Run a script as root past SSH, fail where it does, and return what it printed."""
-        done = self.lab.run(self.name, ["bash", "-euo", "pipefail", "-c", script], check=False)
-        assert done.returncode == 0, f"{self.name}: {script}\n{done.stdout}\n{done.stderr}"
-        return done.stdout.strip()
+        """Run a script as root past SSH and return what it printed."""
+        return self.lab.sh(self.name, script)
 
     def prepare(self, proxy: Proxy | None = None) -> frozenset[str]:
         """Write the files that the script needs; return those that differed."""
@@ -87,11 +83,8 @@ class Node:
         return self.script.install(self.packages, self.hostname)
 
     def load_images(self) -> None:
-        """Load all images of the control plane, and tell containerd which pause there is."""
-        if self.runtime == "containerd":
-            self.sh(SANDBOX_IMAGE)
-        for archive in archives.by_reference(self.lab.prepared.images).values():
-            self.sh(f"curl -fsS http://{GATEWAY}/images/{archive.name} | {LOAD[self.runtime]}")
+        """Load all images of the control plane."""
+        load_images(self.lab, self.name, self.runtime)
 
     def ready(self) -> None:
         """Install and load everything that kubeadm needs."""

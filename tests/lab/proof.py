@@ -14,86 +14,34 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.testbed.kubernetes import archives, release, repository
+from tests.lab import kubeadm, manifests
+from tests.testbed.kubernetes import archives, release
 from tests.testbed.machines import MachineLab
-from tests.testbed.machines.base import GATEWAY
 from tests.testbed.machines.host import wait_for
 
 MASTER, WORKER = "own-master", "own-worker"
 ADDRESSES = {MASTER: "198.51.100.251", WORKER: "198.51.100.252"}
-KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf"
 
-PREPARE = f"""
-curl -fsS http://{GATEWAY}/kubernetes/{repository.KEY} > /etc/apt/keyrings/kubernetes.asc
-echo 'deb [signed-by=/etc/apt/keyrings/kubernetes.asc] http://{GATEWAY}/kubernetes/ ./' \
-    > /etc/apt/sources.list.d/kubernetes.list
-apt-get -q update
-export DEBIAN_FRONTEND=noninteractive
-apt-get -q -y install --no-install-recommends PACKAGE kubelet='{release.VERSION}-*' \
-    kubeadm='{release.VERSION}-*' kubectl='{release.VERSION}-*'
-printf '%s\\n' net.ipv4.ip_forward=1 net.bridge.bridge-nf-call-iptables=1 \
-    > /etc/sysctl.d/90-kubernetes.conf
-sysctl --system
-"""
-# What loads an archive from its standard input.
-LOAD = {"docker": "docker load", "containerd": "ctr -n k8s.io images import -"}
-PACKAGE = {"docker": "docker.io", "containerd": "containerd"}
-
-# containerd asks for a newer pause unless told which there is.
-SANDBOX_IMAGE = f"""
-sed -i '/\\[plugins."io.containerd.grpc.v1.cri"\\]/a sandbox_image = \
-"{release.IMAGE_REPOSITORY}/{release.PAUSE_IMAGE}"' /etc/containerd/config.toml
-systemctl restart containerd
-"""
-
-# kube-proxy cannot change the number of tracked connections from within a container.
-INIT = f"""
-cat > /root/kubeadm.yaml <<'END'
-apiVersion: kubeadm.k8s.io/v1beta2
-kind: ClusterConfiguration
-kubernetesVersion: v{release.VERSION}
-networking: {{podSubnet: 10.244.0.0/16}}
----
-apiVersion: kubeproxy.config.k8s.io/v1alpha1
-kind: KubeProxyConfiguration
-conntrack: {{maxPerCore: 0}}
-END
-kubeadm init --config /root/kubeadm.yaml
-"""
-
-APP = f"""
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {{name: echo}}
-spec:
-  selector: {{matchLabels: {{app: echo}}}}
-  template:
-    metadata: {{labels: {{app: echo}}}}
-    spec:
-      tolerations: [{{operator: Exists}}]
-      containers: [{{name: echo, image: "{release.ECHO_IMAGE}", args: [serve, ":8080"]}}]
----
-apiVersion: v1
-kind: Service
-metadata: {{name: echo}}
-spec: {{selector: {{app: echo}}, ports: [{{port: 80, targetPort: 8080}}]}}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: mover}}
-spec:
-  selector: {{matchLabels: {{app: mover}}}}
-  template:
-    metadata: {{labels: {{app: mover}}}}
-    spec:
-      tolerations: [{{key: node-role.kubernetes.io/master, operator: Exists}}]
-      volumes: [{{name: scratch, emptyDir: {{}}}}]
-      containers:
-        - name: echo
-          image: "{release.ECHO_IMAGE}"
-          args: [serve, ":8080"]
-          volumeMounts: [{{name: scratch, mountPath: /scratch}}]
-"""
+ECHO = manifests.echo(release.ECHO_IMAGE)
+APP = [
+    manifests.workload(
+        "DaemonSet", "echo", {"tolerations": [{"operator": "Exists"}], "containers": [ECHO]}
+    ),
+    manifests.document(
+        "v1",
+        "Service",
+        "echo",
+        selector={"app": "echo"},
+        ports=[{"port": 80, "targetPort": manifests.ECHO_PORT}],
+    ),
+    manifests.workload(
+        "Deployment",
+        "mover",
+        manifests.with_scratch(
+            ECHO, tolerations=[{"key": "node-role.kubernetes.io/master", "operator": "Exists"}]
+        ),
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -104,30 +52,19 @@ class Cluster:
     runtime: str
 
     def sh(self, machine: str, script: str) -> str:
-        """Run a script as root, fail where it does, and return what it printed."""
-        done = self.lab.run(machine, ["bash", "-euc", script], check=False)
-        assert done.returncode == 0, f"{machine}: {script}\n{done.stdout}\n{done.stderr}"
-        return done.stdout.strip()
+        """Run a script as root and return what it printed."""
+        return self.lab.sh(machine, script)
 
     def kubectl(self, words: str) -> str:
         """Run kubectl on the master with the administrator's credentials."""
-        return self.sh(MASTER, f"{KUBECTL} {words}")
-
-    def apply(self, manifest: str) -> None:
-        """Apply a manifest."""
-        self.sh(MASTER, f"{KUBECTL} apply -f - <<< {shlex.quote(manifest)}")
+        return self.sh(MASTER, f"{kubeadm.KUBECTL} {words}")
 
     def prepare(self, machine: str) -> None:
         """Make a machine that kubeadm can turn into a node."""
         self.lab.create(machine, ADDRESSES[machine], "debian-12-k8s")
         up = ["systemctl", "is-active", "-q", "ssh"]
         wait_for(lambda: self.lab.run(machine, up, check=False).returncode == 0, "boot", 30)
-        self.sh(machine, PREPARE.replace("PACKAGE", PACKAGE[self.runtime]))
-        if self.runtime == "containerd":
-            self.sh(machine, SANDBOX_IMAGE)
-        for archive in archives.by_reference(self.lab.prepared.images).values():
-            url = f"http://{GATEWAY}/images/{archive.name}"
-            self.sh(machine, f"set -o pipefail; curl -fsS {url} | {LOAD[self.runtime]}")
+        kubeadm.prepare(self.lab, machine, self.runtime)
 
     def join(self) -> None:
         """Join the worker, and wait until it is ready with the application's pod."""
@@ -151,15 +88,14 @@ class Cluster:
 @pytest.fixture(scope="module", params=["docker", "containerd"])
 def cluster(request, lab) -> Iterator[Cluster]:
     """A cluster on each of the container runtimes."""
-    lab.serve("kubernetes", lab.prepared.kubernetes)
-    lab.serve("images", lab.prepared.images)
+    kubeadm.serve(lab)
     made = Cluster(lab, request.param)
     try:
         with ThreadPoolExecutor() as pool:
             list(pool.map(made.prepare, ADDRESSES))
-        made.sh(MASTER, INIT)
-        made.apply(release.POD_NETWORK.read_text())
-        made.apply(APP)
+        kubeadm.init(lab, MASTER)
+        for manifest in APP:
+            kubeadm.apply(lab, MASTER, manifest)
         made.join()
         yield made
     finally:
@@ -168,7 +104,7 @@ def cluster(request, lab) -> Iterator[Cluster]:
 
 
 def test_kubeadm_wants_the_images_that_are_built(cluster):
-    listed = cluster.sh(MASTER, "kubeadm config images list --config /root/kubeadm.yaml")
+    listed = cluster.sh(MASTER, f"kubeadm config images list --config {kubeadm.CONFIG}")
     assert set(listed.splitlines()) < set(archives.references())
 
 

@@ -23,64 +23,53 @@ from tacker_cir.command import Secret
 from tacker_cir.exceptions import CommandFailed, HostError
 from tacker_cir.inventory import Node
 from tacker_cir.login import Credentials
+from tests.lab import kubeadm, manifests
 from tests.lab.ha_cluster import ADDRESSES, MASTERS, VIP, WORKER, HaCluster, serves
 from tests.testbed.kubernetes import release
 from tests.testbed.machines.host import wait_for
 
 FIRST, SECOND, THIRD = MASTERS
+ON_WORKER = {
+    "weight": 100,
+    "preference": {
+        "matchExpressions": [
+            {"key": "kubernetes.io/hostname", "operator": "In", "values": [WORKER]}
+        ]
+    },
+}
 #: Two pods of a node that will go: one that a disruption budget guards, with a volume of type
 #: emptyDir, and one of a DaemonSet.
-WORKLOAD = f"""
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: mover}}
-spec:
-  selector: {{matchLabels: {{app: mover}}}}
-  template:
-    metadata: {{labels: {{app: mover}}}}
-    spec:
-      terminationGracePeriodSeconds: 2
-      tolerations: [{{key: node-role.kubernetes.io/master, operator: Exists}}]
-      affinity:
-        nodeAffinity:
-          preferredDuringSchedulingIgnoredDuringExecution:
-            - weight: 100
-              preference:
-                matchExpressions:
-                  - {{key: kubernetes.io/hostname, operator: In, values: [{WORKER}]}}
-      volumes: [{{name: scratch, emptyDir: {{}}}}]
-      containers:
-        - name: echo
-          image: "{release.ECHO_IMAGE}"
-          args: [serve, ":8080"]
-          volumeMounts: [{{name: scratch, mountPath: /scratch}}]
----
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {{name: agent}}
-spec:
-  selector: {{matchLabels: {{app: agent}}}}
-  template:
-    metadata: {{labels: {{app: agent}}}}
-    spec:
-      containers: [{{name: echo, image: "{release.ECHO_IMAGE}", args: [serve, ":8080"]}}]
-"""
-BUDGET = """
-apiVersion: policy/v1beta1
-kind: PodDisruptionBudget
-metadata: {name: mover}
-spec: {minAvailable: 1, selector: {matchLabels: {app: mover}}}
-"""
+WORKLOAD = [
+    manifests.workload(
+        "Deployment",
+        "mover",
+        manifests.with_scratch(
+            manifests.echo(release.ECHO_IMAGE),
+            terminationGracePeriodSeconds=2,
+            tolerations=[{"key": "node-role.kubernetes.io/master", "operator": "Exists"}],
+            affinity={
+                "nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [ON_WORKER]}
+            },
+        ),
+    ),
+    manifests.workload("DaemonSet", "agent", {"containers": [manifests.echo(release.ECHO_IMAGE)]}),
+]
+BUDGET = manifests.document(
+    "policy/v1beta1",
+    "PodDisruptionBudget",
+    "mover",
+    minAvailable=1,
+    selector={"matchLabels": {"app": "mover"}},
+)
 # Of no controller: nothing would start it again.
-BARE = f"""
-apiVersion: v1
-kind: Pod
-metadata: {{name: bare}}
-spec:
-  terminationGracePeriodSeconds: 2
-  nodeName: {WORKER}
-  containers: [{{name: echo, image: "{release.ECHO_IMAGE}", args: [serve, ":8080"]}}]
-"""
+BARE = manifests.document(
+    "v1",
+    "Pod",
+    "bare",
+    terminationGracePeriodSeconds=2,
+    nodeName=WORKER,
+    containers=[manifests.echo(release.ECHO_IMAGE)],
+)
 LOG = logging.getLogger(__name__)
 
 #: Of a cluster that takes minutes to make, beside those of test_cluster_vnf.py.
@@ -90,8 +79,7 @@ of_a_cluster = pytest.mark.thorough
 @pytest.fixture(scope="module")
 def balanced(lab, tmp_path_factory) -> Iterator[HaCluster]:
     """Three masters with a load balancer and no Kubernetes yet."""
-    lab.serve("kubernetes", lab.prepared.kubernetes)
-    lab.serve("images", lab.prepared.images)
+    kubeadm.serve(lab)
     made = HaCluster(lab, "containerd", tmp_path_factory.mktemp("pins"))
     try:
         with ThreadPoolExecutor() as pool:
@@ -224,7 +212,8 @@ def test_the_api_server_of_the_vips_master_stops(cluster):
 def workload(cluster) -> Kubectl:
     """Kubectl of a cluster whose worker runs the workload, budget included."""
     kubectl = cluster.kubectl(FIRST)
-    kubectl.apply(WORKLOAD, "start the workload")
+    for manifest in WORKLOAD:
+        kubectl.apply(manifest, "start the workload")
     kubectl.apply(BUDGET, "guard it")
     kubectl.apply(BARE, "start a pod of its own")
     # It may have moved away in an earlier test.
@@ -259,8 +248,10 @@ def worker_of(kubectl: Kubectl) -> KubeNode:
 
 @of_a_cluster
 def test_apply_tells_whether_it_changed_anything(workload):
-    assert not workload.apply(WORKLOAD, "again")
-    assert workload.apply(WORKLOAD.replace("Seconds: 2", "Seconds: 3"), "change it")
+    mover, agent = WORKLOAD
+    assert not workload.apply(mover, "again")
+    assert not workload.apply(agent, "again")
+    assert workload.apply(mover.replace('Seconds": 2', 'Seconds": 3'), "change it")
     assert workload.get("deployment", "nothing") is None
     assert workload.get("deployment", "mover", "nowhere") is None
     token = workload.secret(

@@ -17,10 +17,8 @@ from tests.testbed.stand import CloudStand
 
 STACK_SECONDS = 240
 
-UNIT = """
+_SERVER = """
 heat_template_version: wallaby
-parameters:
-  group: { type: string }
 resources:
   CP:
     type: OS::Neutron::Port
@@ -31,23 +29,17 @@ resources:
       image: debian-12
       flavor: m1.small
       networks: [ { port: { get_resource: CP } } ]
-      scheduler_hints: { group: { get_param: group } }
 """
 
-ONE_SERVER = """
-heat_template_version: wallaby
-resources:
-  CP:
-    type: OS::Neutron::Port
-    properties: { network: net0 }
-  VDU:
-    type: OS::Nova::Server
-    properties:
-      image: debian-12
-      flavor: m1.small
-      networks: [ { port: { get_resource: CP } } ]
+UNIT = f"""{_SERVER}\
+      scheduler_hints: {{ group: {{ get_param: group }} }}
+parameters:
+  group: {{ type: string }}
+"""
+
+ONE_SERVER = f"""{_SERVER}\
 outputs:
-  address: { value: { get_attr: [ VDU, first_address ] } }
+  address: {{ value: {{ get_attr: [ VDU, first_address ] }} }}
 """
 
 EVERYTHING = """

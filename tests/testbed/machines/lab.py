@@ -102,6 +102,18 @@ class MachineLab:
             stdin=subprocess.DEVNULL,
         )
 
+    def sh(self, name: str, script: str) -> str:
+        """Run a bash script inside a machine as root, and return what it prints without blanks
+        around it.
+
+        :raises LabError: a command of it fails; with what it printed.
+        """
+        argv = ["bash", "-euo", "pipefail", "-c", script]
+        done = self.run(name, argv, check=False)
+        if done.returncode:
+            raise LabError(f"{name}: {script}\n{done.stdout}\n{done.stderr}")
+        return done.stdout.strip()
+
     def shell(self, name: str, argv: Sequence[str] = ("bash", "-l")) -> int:
         """Run an interactive command inside a machine as root; its exit status is returned."""
         return subprocess.run(self._machine(name).enter(argv)).returncode
