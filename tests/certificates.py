@@ -1,15 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A private certificate authority for tests."""
+"""Certificates for tests: of a private authority, or alone."""
 
 from __future__ import annotations
 
 import datetime
 import ipaddress
+from collections.abc import Iterable
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+
+def self_signed(
+    key: CertificateIssuerPrivateKeyTypes,
+    *,
+    signed_by: CertificateIssuerPrivateKeyTypes | None = None,
+    start: datetime.datetime | None = None,
+    days: float = 1,
+    extensions: Iterable[x509.ExtensionType] = (),
+) -> x509.Certificate:
+    """Return a certificate that names itself as its issuer.
+
+    :param signed_by: another key, which makes the signature wrong; by default its own
+    :param start: of its time; by default now
+    :param days: until it ends
+    """
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    begin = start or datetime.datetime.now(datetime.timezone.utc)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(begin)
+        .not_valid_after(begin + datetime.timedelta(days=days))
+    )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    return builder.sign(signed_by or key, hashes.SHA256())
 
 
 class Authority:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tacker_cir.exceptions import InvalidRequest
 from tacker_cir.package import VnfPackage
 from tacker_cir.params import k8s_cluster
 from tacker_cir.params.k8s_cluster import ClusterParams
+from tests.certificates import self_signed
 
 P = "additionalParams.k8s_cluster_installation_param"
 
@@ -100,18 +100,7 @@ MINIMUM: dict[str, Any] = {
 def new_certificate() -> tuple[str, str]:
     """Return a self-signed certificate and its key in PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    start = datetime.datetime(2024, 1, 1)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(start)
-        .not_valid_after(start + datetime.timedelta(days=36500))
-        .sign(key, hashes.SHA256())
-    )
+    certificate = self_signed(key, start=datetime.datetime(2024, 1, 1), days=36500)
     return certificate.public_bytes(serialization.Encoding.PEM).decode(), key_pem(key)
 
 

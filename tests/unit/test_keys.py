@@ -11,16 +11,15 @@ from collections.abc import Callable
 import paramiko
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
-from cryptography.x509.oid import NameOID
 
 from tacker_cir import private_keys
 from tacker_cir.login import load_private_key
 from tacker_cir.params import certificates
 from tacker_cir.params.certificates import CertificateFault
 from tacker_cir.private_keys import KeyFault, PassphraseNeeded
-from tests.certificates import Authority
+from tests.certificates import Authority, self_signed
 
 #: Seconds of processor time for whatever is refused; before, a key of 15 kB took 96.
 SECONDS = 5
@@ -217,20 +216,7 @@ def test_what_is_no_file_of_certificates(authority):
 
 
 def issue(key, **more) -> bytes:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ca")])
-    now = datetime.datetime(2026, 1, 1)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
-    )
-    for extension in more.get("extensions", ()):
-        builder = builder.add_extension(extension, critical=False)
-    certificate = builder.sign(more.get("signed_by", key), hashes.SHA256())
+    certificate = self_signed(key, start=datetime.datetime(2026, 1, 1), **more)
     return certificate.public_bytes(serialization.Encoding.DER)
 
 
