@@ -169,7 +169,7 @@ def test_user_data_takes_addresses(variants, conductor):
     subnet = address["subnetId"]
 
     nfv, _, _ = user_data(root, body)
-    assert nfv["CP"]["CP1"]["fixed_ips"] == [{"subnet": subnet, "ip_address": "192.168.0.10"}]
+    assert nfv["CP"]["CP1"]["fixed_ips"] == [{"subnet": subnet, "ip_address": "10.10.0.10"}]
 
     del address["fixedAddresses"]
     address["numDynamicAddresses"] = 1
