@@ -17,7 +17,7 @@ from tacker_cir import csar, doctor
 from tacker_cir.documents import DocumentError, load_json
 from tacker_cir.exceptions import SHOWN_FAULTS, Fault, InvalidRequest, TackerCirError
 from tacker_cir.package import VnfPackage
-from tacker_cir.params import bounds, k8s_cluster, private_registry, schema
+from tacker_cir.params import boot_options, bounds, k8s_cluster, private_registry, schema
 from tacker_cir.text import printable
 
 #: Exit statuses: everything is right; faults were found; the command line was wrong (argparse).
@@ -268,7 +268,7 @@ def _texts(value: Any) -> Iterator[str]:
 def _parse(additional_params: Any, package: VnfPackage | None, flavour_id: str | None) -> None:
     """Check the parameter of each driver that the request has one for."""
     given = additional_params if isinstance(additional_params, dict) else {}
-    faults: list[Fault] = []
+    faults = boot_options.find_faults(given, package)
     for key in _PARSERS.keys() & given.keys():
         try:
             _PARSERS[key](given, package, flavour_id=flavour_id)

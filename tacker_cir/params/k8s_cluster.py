@@ -25,7 +25,7 @@ from tacker_cir.params.install_script import find_script_fault
 from tacker_cir.params.k8s_cluster_schema import KEY, SCHEMA, UNSUPPORTED
 from tacker_cir.params.names import is_repository, split_server
 from tacker_cir.params.proxy import Proxy
-from tacker_cir.params.reader import AptRepository, Key, Reader, find_parameter
+from tacker_cir.params.reader import AptRepository, Key, Reader, find_parameter, shaped_reader
 from tacker_cir.params.registry_connection import KEY as REGISTRIES_KEY
 from tacker_cir.params.registry_connection import RegistryConnection, read_registries
 from tacker_cir.runtimes.base import Runtime
@@ -178,6 +178,22 @@ def parse(
     if reader.faults:
         raise InvalidRequest(reader.faults)
     return params
+
+
+def read_logins(
+    additional_params: Mapping[str, Any] | None, package: VnfPackage
+) -> tuple[Credentials, Credentials]:
+    """Return how the driver logs in to masters and to workers, whatever else is in a request.
+
+    :param additional_params: ``additionalParams`` of the InstantiateVnfRequest
+    :param package: the VNF package that paths of keys lead into
+    :raises InvalidRequest: with every fault of the two logins
+    """
+    reader = shaped_reader(additional_params, KEY, SCHEMA, package)
+    roles = ("master_node", "worker_node")
+    master, worker = (reader.credentials((role,), "username", "password") for role in roles)
+    reader.refuse_faults()
+    return master, worker
 
 
 def read_vim_name(additional_params: Mapping[str, Any] | None) -> str | None:

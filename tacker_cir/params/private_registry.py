@@ -21,7 +21,7 @@ from tacker_cir.params import schema
 from tacker_cir.params.names import familiar, split_image
 from tacker_cir.params.private_registry_schema import KEY, SCHEMA
 from tacker_cir.params.proxy import Proxy
-from tacker_cir.params.reader import AptRepository, Reader, find_parameter
+from tacker_cir.params.reader import AptRepository, Reader, find_parameter, shaped_reader
 
 PATH = f"additionalParams.{KEY}"
 
@@ -112,6 +112,19 @@ def parse(
     if reader.faults:
         raise InvalidRequest(reader.faults)
     return params
+
+
+def read_login(additional_params: Mapping[str, Any] | None, package: VnfPackage) -> Credentials:
+    """Return how the driver logs in to the VM, whatever else is in a request.
+
+    :param additional_params: ``additionalParams`` of the InstantiateVnfRequest
+    :param package: the VNF package that a key's path leads into
+    :raises InvalidRequest: with every fault of the login
+    """
+    reader = shaped_reader(additional_params, KEY, SCHEMA, package)
+    login = reader.credentials((), "ssh_username", "ssh_password")
+    reader.refuse_faults()
+    return login
 
 
 class _Reader(Reader):

@@ -64,6 +64,26 @@ def find_parameter(
     raise InvalidRequest([Fault(schema.join("additionalParams", key), problem)])
 
 
+def shaped_reader(
+    additional_params: Mapping[str, Any] | None,
+    key: str,
+    expected: Mapping[str, Any],
+    package: VnfPackage,
+) -> Reader:
+    """Return a reader of the member ``key`` of ``additionalParams``.
+
+    :param expected: its schema
+    :param package: the VNF package that paths lead into
+    :raises InvalidRequest: there is none, or its shape is another
+    """
+    raw = find_parameter(additional_params, key, expected)
+    path = schema.join("additionalParams", key)
+    faults = schema.find_faults(raw, expected, path)
+    if faults:
+        raise InvalidRequest(faults)
+    return Reader(raw, path, package, ())
+
+
 class Reader:
     """The values of one parameter and the faults found in it.
 
@@ -103,6 +123,11 @@ class Reader:
     def fault(self, problem: str, *keys: Key) -> None:
         """Note a fault of the value at ``keys``."""
         self._note(Fault(schema.join(self.path, *keys), problem))
+
+    def refuse_faults(self) -> None:
+        """Raise InvalidRequest with the faults noted, if there are any."""
+        if self.faults:
+            raise InvalidRequest(self.faults)
 
     def _note(self, fault: Fault) -> None:
         self.faults.append(fault)

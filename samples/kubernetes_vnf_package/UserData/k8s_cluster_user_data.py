@@ -5,39 +5,45 @@ Tacker runs :meth:`KubernetesClusterUserData.instantiate` where ``additionalPara
 name this file and class (``lcm-operation-user-data``, ``lcm-operation-user-data-class``).
 """
 
-import copy
+from pathlib import Path
 
 from tacker.vnfm.lcm_user_data.abstract_user_data import AbstractUserData
 
+from tacker_cir.package import VnfPackage
+from tacker_cir.params import k8s_cluster
+from tacker_cir.tacker_user_data import hot_parameters
+
 MASTER_CP, WORKER_CP, VIP_CP = "masterNode_CP1", "workerNode_CP2", "vip_CP"
+# What of additionalParams becomes a parameter of the base HOT, or part of one.
+READ = (
+    "vm_image",
+    "vm_flavor",
+    "key_name",
+    "security_groups",
+    "availability_zone",
+    "config_drive",
+    "user_data",
+)
 
 
 class KubernetesClusterUserData(AbstractUserData):
     @staticmethod
     def instantiate(base_hot_dict=None, vnfd_dict=None, inst_req_info=None, grant_info=None):
-        """Return the HOT parameter ``nfv``: images and flavors of the VMs, networks of the CPs.
+        """Return the HOT parameters ``nfv``, images and flavors of the VMs and networks of the
+        CPs, and ``boot``, how the VMs boot.
 
         :param base_hot_dict: the base HOT under ``heat_template``, nested templates by file name
-        :param inst_req_info: the InstantiateVnfRequest. ``additionalParams.vm_image`` and
-            ``.vm_flavor`` come before the base HOT's defaults: a name or ID for all VMs, or an
-            object with one by VDU (``masterNode``, ``workerNode``).
+        :param inst_req_info: the InstantiateVnfRequest. What ``additionalParams`` has of
+            :data:`READ` comes before the base HOT's defaults: a value for all VMs, or an object
+            with one by VDU (``masterNode``, ``workerNode``).
         :param grant_info: by VDU, the images that Tacker made of the VNF package's SwImage
             artifacts. Such an image comes before any name.
         """
-        nfv = copy.deepcopy(base_hot_dict["heat_template"]["parameters"]["nfv"]["default"])
-        given = inst_req_info.additional_params or {}
-        for vdu, vm in nfv["VDU"].items():
-            for key in ("image", "flavor"):
-                value = given.get(f"vm_{key}", vm[key])
-                vm[key] = value.get(vdu, vm[key]) if isinstance(value, dict) else value
-            for resource in (grant_info or {}).get(vdu, ()):
-                if resource.resource_type == "image":
-                    vm["image"] = resource.resource_identifier
-        nfv["CP"] = cps = {
-            ext_cp.cpd_id: {"network": link.resource_id, "fixed_ips": _fixed_ips(ext_cp)}
-            for link in inst_req_info.ext_virtual_links or ()
-            for ext_cp in link.ext_cps
-        }
+        package = VnfPackage(Path(__file__).resolve().parents[1])
+        master, worker = k8s_cluster.read_logins(inst_req_info.additional_params, package)
+        logins = {"masterNode": master, "workerNode": worker}
+        parameters = hot_parameters(base_hot_dict, inst_req_info, grant_info, package, logins)
+        cps = parameters["nfv"]["CP"]
         missing = {MASTER_CP, WORKER_CP} - cps.keys()
         if missing:
             raise ValueError(
@@ -45,7 +51,7 @@ class KubernetesClusterUserData(AbstractUserData):
             )
         # Any address of the masters' network will do for the cluster.
         cps.setdefault(VIP_CP, {"network": cps[MASTER_CP]["network"], "fixed_ips": []})
-        return {"nfv": nfv}
+        return parameters
 
     @staticmethod
     def scale(
@@ -67,18 +73,3 @@ class KubernetesClusterUserData(AbstractUserData):
         :param resource_number: members that the group shall have
         """
         return {**param, f"{scale_vnf_request.aspect_id}_desired_capacity": resource_number}
-
-
-def _fixed_ips(ext_cp):
-    """Return ``fixed_ips`` of the CP's ports; empty leaves the choice to Neutron."""
-    fixed_ips = []
-    for config in ext_cp.cp_config or ():
-        for protocol in config.cp_protocol_data or ():
-            ethernet = protocol.ip_over_ethernet
-            for ip in (ethernet.ip_addresses if ethernet else None) or ():
-                subnet = {"subnet": ip.subnet_id} if ip.subnet_id else {}
-                if ip.fixed_addresses:
-                    fixed_ips += [{**subnet, "ip_address": a} for a in ip.fixed_addresses]
-                elif subnet:
-                    fixed_ips.append(subnet)
-    return fixed_ips

@@ -51,8 +51,9 @@ def base_hot(root, flavour):
 
 def user_data_class(root):
     """The class that the sample requests name."""
-    namespace = {}
-    exec((root / "UserData/k8s_cluster_user_data.py").read_text(), namespace)
+    path = root / "UserData/k8s_cluster_user_data.py"
+    namespace = {"__file__": str(path)}
+    exec(path.read_text(), namespace)
     params = sample_request("instantiate_kubernetes_simple")["additionalParams"]
     return namespace[params["lcm-operation-user-data-class"]]
 

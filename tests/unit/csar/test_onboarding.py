@@ -127,14 +127,22 @@ def test_image_of_the_package_becomes_the_vm_of_a_tosca_only_vnf(
 
 def user_data(root, body, grant=None):
     """Run the package's UserData as Tacker's OpenStack driver does, return nfv and the HOTs."""
+    parameters, top, nested = hot_parameters(root, body, grant)
+    return parameters["nfv"], top, nested
+
+
+def hot_parameters(root, body, grant=None):
+    """Run the package's UserData as Tacker's OpenStack driver does, return what it returns and the
+    HOTs."""
     request = request_object(body)
     top = yaml.safe_load((root / "BaseHOT/simple/private_registry_hot_top.yaml").read_text())
     nested = yaml.safe_load((root / "BaseHOT/simple/nested" / NESTED).read_text())
-    namespace = {}
-    exec((root / "UserData/private_registry_user_data.py").read_text(), namespace)
+    path = root / "UserData/private_registry_user_data.py"
+    namespace = {"__file__": str(path)}
+    exec(path.read_text(), namespace)
     klass = namespace[request.additional_params["lcm-operation-user-data-class"]]
     params = klass.instantiate({NESTED: nested, "heat_template": top}, {}, request, grant)
-    return params["nfv"], top, nested
+    return params, top, nested
 
 
 @pytest.mark.parametrize(
@@ -169,6 +177,7 @@ def test_user_data_takes_addresses(variants, conductor):
     subnet = address["subnetId"]
 
     nfv, _, _ = user_data(root, body)
+    assert address["fixedAddresses"] == ["10.10.0.10"]
     assert nfv["CP"]["CP1"]["fixed_ips"] == [{"subnet": subnet, "ip_address": "10.10.0.10"}]
 
     del address["fixedAddresses"]
@@ -179,13 +188,15 @@ def test_user_data_takes_addresses(variants, conductor):
 
 def test_user_data_fits_the_templates_and_survives_a_heal(variants, conductor):
     root = conductor(variants("basehot").path)[3]
-    nfv, top, nested = user_data(root, sample_request("instantiate_private_registry_basehot"))
+    body = sample_request("instantiate_private_registry_basehot")
+    parameters, top, nested = hot_parameters(root, body)
 
+    assert set(parameters) == set(top["parameters"])
     unit = top["resources"]["private_registry_unit"]
     assert unit["type"] == NESTED
     assert set(unit["properties"]) == set(nested["parameters"])
     for value in unit["properties"].values():
-        found = {"nfv": nfv}
+        found = parameters
         for key in value["get_param"]:
             found = found[key]
     assert {"CP1", VDU} == set(nested["resources"])

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The base HOT's parameters of how VMs boot: what the request says, and the login it names."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from io import StringIO
+from types import SimpleNamespace
+
+import bcrypt
+import paramiko
+import pytest
+import yaml
+
+from tacker_cir import csar
+from tacker_cir.command import Secret
+from tacker_cir.exceptions import InvalidRequest
+from tacker_cir.login import Credentials
+from tacker_cir.package import VnfPackage
+from tacker_cir.params import boot_options
+from tacker_cir.tacker_user_data import hot_parameters, login_user_data
+
+VDUS = ("masterNode", "workerNode")
+SAMPLES = csar.samples_dir()
+TOP = SAMPLES / "kubernetes_vnf_package/BaseHOT/simple/kubernetes_cluster_hot_top.yaml"
+OPEN = {
+    "key_name": "",
+    "security_groups": [],
+    "availability_zone": "",
+    "config_drive": False,
+    "user_data": "",
+}
+
+
+@pytest.fixture(scope="module")
+def key():
+    """A private key in OpenSSH's format, and its public half."""
+    pair = paramiko.ECDSAKey.generate()
+    text = StringIO()
+    pair.write_private_key(text)
+    return text.getvalue(), f"{pair.get_name()} {pair.get_base64()}"
+
+
+def parameters(given, logins=None, template=None, root=SAMPLES):
+    request = SimpleNamespace(additional_params=given, ext_virtual_links=[])
+    base_hot = {"heat_template": template or yaml.safe_load(TOP.read_text())}
+    before = copy.deepcopy(base_hot)
+    found = hot_parameters(base_hot, request, {}, VnfPackage(root), logins or {})
+    assert base_hot == before
+    return found
+
+
+def test_what_the_request_leaves_open_is_left_to_nova():
+    assert parameters({})["boot"] == dict.fromkeys(VDUS, OPEN)
+
+
+def test_what_the_request_says_comes_first():
+    given = {
+        "key_name": "mine",
+        "security_groups": {"workerNode": ["web"]},
+        "availability_zone": {"masterNode": "az1", "workerNode": "az2"},
+        "config_drive": True,
+    }
+    master, worker = parameters(given)["boot"].values()
+    assert master == OPEN | {"key_name": "mine", "availability_zone": "az1", "config_drive": True}
+    assert worker == master | {"availability_zone": "az2", "security_groups": ["web"]}
+
+
+def test_cloud_init_makes_the_login_that_the_request_names(key):
+    private, public = key
+    logins = {
+        "masterNode": Credentials("ubuntu", private_key=Secret(private)),
+        "workerNode": Credentials("debian", Secret("s3cret")),
+    }
+    found = parameters({}, logins)
+    master, worker = (yaml.safe_load(vm["user_data"]) for vm in found["boot"].values())
+    assert all(vm["user_data"].startswith("#cloud-config\n") for vm in found["boot"].values())
+    (user,) = master["users"]
+    assert (user["name"], user["ssh_authorized_keys"], user["lock_passwd"]) == (
+        "ubuntu",
+        [public],
+        True,
+    )
+    (user,) = worker["users"]
+    assert (user["name"], user["lock_passwd"], worker["ssh_pwauth"]) == ("debian", False, True)
+    assert bcrypt.checkpw(b"s3cret", user["hashed_passwd"].encode())
+    for secret in ("s3cret", *private.split("\n")[1:-2]):
+        assert secret not in str(found)
+
+
+@pytest.mark.parametrize("given", [{"key_name": "mine"}, {"user_data": "#cloud-config\n"}])
+def test_a_key_pair_or_user_data_take_the_place_of_that(given):
+    logins = dict.fromkeys(VDUS, Credentials("ubuntu", Secret("s3cret")))
+    (name, value), *_ = given.items()
+    master, worker = parameters({name: {"masterNode": value}}, logins)["boot"].values()
+    assert master["user_data"] == given.get("user_data", "")
+    assert "hashed_passwd" in worker["user_data"]
+
+
+def test_a_password_that_would_count_in_part_is_refused():
+    with pytest.raises(InvalidRequest, match="more than 72 bytes") as caught:
+        login_user_data(Credentials("ubuntu", Secret("s3cret" * 13)))
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_base_hot_without_the_parameter_gets_none_and_refuses_what_needs_it():
+    template = yaml.safe_load(TOP.read_text())
+    del template["parameters"]["boot"]
+    login = {"masterNode": Credentials("ubuntu", Secret("s3cret"))}
+    assert set(parameters({"vm_image": "x"}, login, template)) == {"nfv"}
+    with pytest.raises(InvalidRequest, match="has no parameter boot"):
+        parameters({"key_name": "mine"}, login, template)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(SAMPLES.glob("*/UserData/*_user_data.py")), ids=lambda path: path.stem
+)
+def test_scripts_list_what_they_read(path):
+    """Who looks at a package without running its script learns it there."""
+    tree = ast.parse(path.read_text())
+    (read,) = (
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "READ"
+    )
+    assert read == boot_options.NAMES
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*/BaseHOT/*/*.yaml")), ids=lambda p: p.stem)
+def test_the_login_is_hidden_in_every_template(path):
+    for template in (path, *path.parent.glob("nested/*.yaml")):
+        parameter = yaml.safe_load(template.read_text())["parameters"]["boot"]
+        assert parameter["hidden"] is True
+    for default in yaml.safe_load(path.read_text())["parameters"]["boot"]["default"].values():
+        assert default == OPEN
