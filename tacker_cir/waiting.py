@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 #: Seconds between two reports of a wait.
 PROGRESS = 5
+#: Seconds before the second attempt; doubled from one to the next, up to the other.
+FIRST_WAIT, MAX_WAIT = 0.2, 3.0
 
 
 class Deadline:
@@ -89,20 +91,54 @@ class Alarms:
 ALARMS = Alarms()
 
 
+class NotYet(Exception):
+    """What is waited for is not so yet; the text tells how it is instead."""
+
+
+def wait_until(
+    attempt: Callable[[], T],
+    deadline: Deadline,
+    otherwise: Callable[[NotYet], Exception],
+    *,
+    first_wait: float = FIRST_WAIT,
+    max_wait: float = MAX_WAIT,
+    on_retry: Callable[[BaseException, float], None] | None = None,
+) -> T:
+    """Call ``attempt`` until it is as it shall be, and return what it returned then.
+
+    :param attempt: raises :class:`NotYet` as long as it is not
+    :param otherwise: returns the error that is raised when the deadline passes; told the last
+        :class:`NotYet`
+    :param first_wait: others as for :func:`poll`
+    """
+    try:
+        return poll(
+            attempt,
+            deadline,
+            retry_on=(NotYet,),
+            first_wait=first_wait,
+            max_wait=max_wait,
+            on_retry=on_retry,
+        )
+    except NotYet as last:
+        raise otherwise(last) from None
+
+
 def poll(
     attempt: Callable[[], T],
     deadline: Deadline,
     *,
-    retry_on: tuple[type[BaseException], ...],
-    first_wait: float = 0.2,
-    max_wait: float = 3.0,
+    retry_on: tuple[type[BaseException], ...] | Callable[[BaseException], bool],
+    first_wait: float = FIRST_WAIT,
+    max_wait: float = MAX_WAIT,
     on_retry: Callable[[BaseException, float], None] | None = None,
 ) -> T:
     """Call ``attempt`` until it returns, and return what it returned.
 
     :param attempt: raises one of ``retry_on`` while the condition does not hold
     :param deadline: when it passes, the last error of ``attempt`` is raised
-    :param retry_on: errors that mean "not yet"; every other error ends the wait at once
+    :param retry_on: errors that mean "not yet", or what tells of an error whether it does; every
+        other error ends the wait at once
     :param first_wait: seconds before the second attempt; doubled up to ``max_wait``
     :param on_retry: told the error and the seconds waited so far, for progress in the log; at once,
         and then not more often than every :data:`PROGRESS` seconds
@@ -119,8 +155,9 @@ def poll(
         told = elapsed
         on_retry(error, elapsed)
 
+    is_not_yet = retry_on if callable(retry_on) else lambda error: isinstance(error, retry_on)
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(retry_on),
+        retry=tenacity.retry_if_exception(is_not_yet),
         stop=lambda _state: deadline.expired,
         wait=lambda state: min(backoff(state), deadline.remaining),
         before_sleep=before_sleep,

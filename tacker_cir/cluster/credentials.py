@@ -21,7 +21,7 @@ from tacker_cir.exceptions import HostError
 from tacker_cir.reading import Unreadable, answer_of, reader
 from tacker_cir.render import kubeadm as render_kubeadm
 from tacker_cir.ssh import Connection
-from tacker_cir.waiting import Deadline, poll
+from tacker_cir.waiting import Deadline, NotYet, wait_until
 
 NAMESPACE = "kube-system"
 #: Names of the ServiceAccount, its binding and its token.
@@ -52,10 +52,6 @@ _KEEP_CONFIGURATION = 64 * 1024
 _KEEP_CA = 64 * 1024
 
 
-class _NotYet(Exception):
-    pass
-
-
 def admin_token(kubectl: Kubectl, timeout: float) -> tuple[Secret, str]:
     """Return the token of a ServiceAccount that is cluster administrator, and the CA in PEM.
 
@@ -71,19 +67,18 @@ def admin_token(kubectl: Kubectl, timeout: float) -> tuple[Secret, str]:
     def attempt() -> Mapping[str, Secret]:
         data = kubectl.secret(TOKEN, NAMESPACE) or {}
         if "token" not in data or "ca.crt" not in data:
-            raise _NotYet
+            raise NotYet
         return data
 
-    try:
-        with answer_of(kubectl.host, f"read the token of ServiceAccount {ADMIN}"):
-            return admin_credentials(poll(attempt, Deadline(timeout), retry_on=(_NotYet,)))
-    except _NotYet:
-        raise HostError(
-            kubectl.host,
-            f"read the token of ServiceAccount {ADMIN}",
-            f"Kubernetes did not make it within {timeout:.0f} seconds",
-            "see whether the pod kube-controller-manager runs, then retry the operation",
-        ) from None
+    step = f"read the token of ServiceAccount {ADMIN}"
+    late = HostError(
+        kubectl.host,
+        step,
+        f"Kubernetes did not make it within {timeout:.0f} seconds",
+        "see whether the pod kube-controller-manager runs, then retry the operation",
+    )
+    with answer_of(kubectl.host, step):
+        return admin_credentials(wait_until(attempt, Deadline(timeout), lambda _last: late))
 
 
 def known_admin_token(objects: Mapping[str, Mapping[str, Any]]) -> tuple[Secret, str] | None:

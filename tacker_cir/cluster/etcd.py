@@ -20,7 +20,7 @@ from tacker_cir.cluster.kubectl import Kubectl
 from tacker_cir.exceptions import CommandFailed, HostError, TackerCirError
 from tacker_cir.reading import answer_of, reader
 from tacker_cir.steps import timed
-from tacker_cir.waiting import Deadline, poll
+from tacker_cir.waiting import Deadline, NotYet, wait_until
 
 LOG = logging.getLogger(__name__)
 
@@ -46,10 +46,6 @@ _LIST = "list the members of etcd"
 
 class QuorumLoss(TackerCirError):
     """etcd would be left without a majority: the cluster would lose its state."""
-
-
-class _Unhealthy(Exception):
-    pass
 
 
 @dataclass(frozen=True)
@@ -126,23 +122,23 @@ class Etcd:
             healthy = bounded.healthy(members)
             bad = [str(m) for m in members if m.id not in healthy or m.learner]
             if bad or len(members) != count:
-                raise _Unhealthy(
+                raise NotYet(
                     f"{len(members)} members of {count}"
                     + (f", not healthy: {', '.join(bad)}" if bad else "")
                 )
             return members
 
-        step = "wait until etcd is healthy"
-        try:
-            with timed(self._kubectl.host, step):
-                return poll(attempt, Deadline(timeout), retry_on=(_Unhealthy,))
-        except _Unhealthy as error:
-            raise HostError(
+        def otherwise(last: NotYet) -> HostError:
+            return HostError(
                 self._kubectl.host,
                 step,
-                f"etcd has {error} after {timeout:.0f} seconds",
+                f"etcd has {last} after {timeout:.0f} seconds",
                 "see etcd's logs in /var/log/pods of the masters, then retry the operation",
-            ) from None
+            )
+
+        step = "wait until etcd is healthy"
+        with timed(self._kubectl.host, step):
+            return wait_until(attempt, Deadline(timeout), otherwise)
 
     def remove(self, member: Member) -> None:
         """Remove a member; one that is not there is no error."""

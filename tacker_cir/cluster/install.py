@@ -24,7 +24,7 @@ from tacker_cir.params.k8s_cluster import KubernetesPackages
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.render import apt as render_apt
 from tacker_cir.ssh import RETRY, Connection, Result
-from tacker_cir.waiting import Deadline, poll
+from tacker_cir.waiting import Deadline, NotYet, wait_until
 
 LOG = logging.getLogger(__name__)
 
@@ -124,10 +124,6 @@ class Installed:
 
     changed: bool
     in_container: bool
-
-
-class _Busy(Exception):
-    """Another program is at work on the node."""
 
 
 @dataclass(frozen=True)
@@ -257,28 +253,23 @@ class NodeScript:
                 ).stdout
             except CommandFailed as error:
                 if error.exit_status == _BUSY:
-                    raise _Busy(_last_line(error.stderr)) from None
+                    raise NotYet(_last_line(error.stderr)) from None
                 raise
 
         def on_retry(error: BaseException, elapsed: float) -> None:
             LOG.info("%s: %s: %s, for %.0f s now", connection.node, what, error, elapsed)
 
-        LOG.info("%s: %s", connection.node, what)
-        try:
-            output = poll(
-                attempt,
-                Deadline(limits.first_boot_timeout),
-                retry_on=(_Busy,),
-                first_wait=1,
-                on_retry=on_retry,
-            )
-        except _Busy as error:
-            raise HostError(
+        def otherwise(last: NotYet) -> HostError:
+            return HostError(
                 connection.node,
                 what,
-                f"another program was at work for {limits.first_boot_timeout:.0f} seconds: {error}",
+                f"another program was at work for {limits.first_boot_timeout:.0f} seconds: {last}",
                 "see which program it is, or raise [tacker_cir] first_boot_timeout",
-            ) from None
+            )
+
+        LOG.info("%s: %s", connection.node, what)
+        deadline = Deadline(limits.first_boot_timeout)
+        output = wait_until(attempt, deadline, otherwise, first_wait=1, on_retry=on_retry)
         answer = parse_answer(output, words[0])
         if answer is None:
             raise HostError(
@@ -303,7 +294,7 @@ class NodeScript:
         )
         look(connection)
         if ran.result.exit_status == _BUSY:
-            raise _Busy(_last_line(ran.result.stderr))
+            raise NotYet(_last_line(ran.result.stderr))
         return ran.result.stdout
 
 

@@ -23,7 +23,7 @@ from tacker_cir.exceptions import CommandFailed, HostError
 from tacker_cir.reading import answer_of, reader
 from tacker_cir.ssh import Connection, Result
 from tacker_cir.steps import timed
-from tacker_cir.waiting import Deadline, poll
+from tacker_cir.waiting import Deadline, NotYet, poll, wait_until
 
 LOG = logging.getLogger(__name__)
 
@@ -68,19 +68,6 @@ _NAMES = re.compile(r'"[a-z0-9][^"A-Z\s]*"')
 
 # Whatever was printed is an answer, even if the program then ends with an error.
 _PARTIAL = 'out=$("$@") || [ -n "$out" ] || exit 1; printf "%s\\n" "$out"'
-
-
-class _NoAnswer(Exception):
-    """The API server cannot be asked now."""
-
-    def __init__(self, failure: CommandFailed):
-        self.failure = failure
-        lines = failure.stderr.strip().splitlines()
-        super().__init__(lines[-1] if lines else str(failure))
-
-
-class _NotReady(Exception):
-    pass
 
 
 @dataclass(frozen=True)
@@ -163,21 +150,14 @@ class Kubectl:
 
         def attempt() -> Result:
             seconds = min(limit, max(_LEAST_TIME, self._left()) + working_time)
-            try:
-                return self._connection.run(command, stdin=stdin, timeout=seconds, remedy=remedy)
-            except CommandFailed as error:
-                if is_transient(error.stderr):
-                    raise _NoAnswer(error) from None
-                raise
+            return self._connection.run(command, stdin=stdin, timeout=seconds, remedy=remedy)
 
         def on_retry(error: BaseException, elapsed: float) -> None:
-            LOG.info("%s: %s: no answer for %.0f s yet (%s)", self.host, step, elapsed, error)
+            said = _last_words(error)
+            LOG.info("%s: %s: no answer for %.0f s yet (%s)", self.host, step, elapsed, said)
 
         deadline = Deadline(min(self._timeout, retry_for, self._left()))
-        try:
-            return poll(attempt, deadline, retry_on=(_NoAnswer,), on_retry=on_retry)
-        except _NoAnswer as error:
-            raise error.failure from None
+        return poll(attempt, deadline, retry_on=_is_no_answer, on_retry=on_retry)
 
     def _left(self) -> float:
         """Seconds that there are for calls."""
@@ -263,29 +243,23 @@ class Kubectl:
             unready = {n: found[n].reason for n in names if n in found and not found[n].ready}
             faults = sorted((missing | unready).items())
             if faults:
-                raise _NotReady("; ".join(f"{name}: {reason}" for name, reason in faults))
+                raise NotYet("; ".join(f"{name}: {reason}" for name, reason in faults))
 
         def on_retry(error: BaseException, elapsed: float) -> None:
             LOG.info("%s: waiting for nodes since %.0f s: %s", self.host, elapsed, error)
 
-        step = "wait until the nodes are ready"
-        try:
-            with timed(self.host, step):
-                poll(
-                    attempt,
-                    Deadline(timeout),
-                    retry_on=(_NotReady,),
-                    max_wait=_READY_POLL,
-                    on_retry=on_retry,
-                )
-        except _NotReady as error:
-            raise HostError(
+        def otherwise(last: NotYet) -> HostError:
+            return HostError(
                 self.host,
                 step,
-                f"not ready after {timeout:.0f} seconds: {error}",
+                f"not ready after {timeout:.0f} seconds: {last}",
                 "see 'journalctl -u kubelet' of the node, and whether the pod network's pods run "
                 "('kubectl get pods --all-namespaces'); then retry the operation",
-            ) from None
+            )
+
+        step, deadline = "wait until the nodes are ready", Deadline(timeout)
+        with timed(self.host, step):
+            wait_until(attempt, deadline, otherwise, max_wait=_READY_POLL, on_retry=on_retry)
 
     def delete_node(self, name: str) -> None:
         """Take a node out of the cluster; one that is not there is no error."""
@@ -306,6 +280,16 @@ def decode_secret(found: Mapping[str, Any]) -> dict[str, Secret] | None:
         }
     except (ValueError, TypeError, AttributeError):
         return None
+
+
+def _is_no_answer(error: BaseException) -> bool:
+    """Tell whether a call failed as the API server cannot be asked now."""
+    return isinstance(error, CommandFailed) and is_transient(error.stderr)
+
+
+def _last_words(error: BaseException) -> str:
+    lines = error.stderr.strip().splitlines() if isinstance(error, CommandFailed) else []
+    return lines[-1] if lines else str(error)
 
 
 def is_transient(stderr: str) -> bool:

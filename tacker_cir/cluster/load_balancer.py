@@ -28,7 +28,7 @@ from tacker_cir.render.haproxy import PORT
 from tacker_cir.ssh import Connection
 from tacker_cir.steps import timed
 from tacker_cir.text import shown
-from tacker_cir.waiting import Deadline, poll
+from tacker_cir.waiting import Deadline, NotYet, wait_until
 
 LOG = logging.getLogger(__name__)
 
@@ -66,10 +66,6 @@ _JUDGES = {
 
 #: ActiveState of a service that runs.
 _RUNS = ("active", "reloading")
-
-
-class _NotYet(Exception):
-    pass
 
 
 @dataclass(frozen=True)
@@ -135,22 +131,17 @@ def wait_for_vip(connections: Sequence[Connection], vip: str, timeout: float) ->
     def attempt() -> None:
         holders = [c.node for c in connections if vip in _read_state(c).interfaces]
         if len(holders) != 1:
-            raise _NotYet(f"it is at {' and '.join(holders) or 'none of them'}")
+            raise NotYet(f"it is at {' and '.join(holders) or 'none of them'}")
         for connection in connections:
             _reach(connection, vip, PORT)
         LOG.info("the VIP %s is at %s", vip, holders[0])
 
+    def otherwise(last: NotYet) -> HostError:
+        return HostError(nodes, step, f"VIP {vip} after {timeout:.0f} seconds: {last}", _VIP_REMEDY)
+
     nodes, step = ", ".join(c.node for c in connections), "wait until one master has the VIP"
-    try:
-        with timed(nodes, step):
-            poll(attempt, Deadline(timeout), retry_on=(_NotYet,))
-    except _NotYet as error:
-        raise HostError(
-            nodes,
-            step,
-            f"VIP {vip} after {timeout:.0f} seconds: {error}",
-            _VIP_REMEDY,
-        ) from None
+    with timed(nodes, step):
+        wait_until(attempt, Deadline(timeout), otherwise)
 
 
 def _reach(connection: Connection, vip: str, port: int) -> None:
@@ -158,7 +149,7 @@ def _reach(connection: Connection, vip: str, port: int) -> None:
         with from_node.dial(connection, vip, port, _CONNECT_TIMEOUT):
             pass
     except (paramiko.SSHException, EOFError, OSError) as error:
-        raise _NotYet(f"{connection.node} does not reach its port {port}: {error}") from None
+        raise NotYet(f"{connection.node} does not reach its port {port}: {error}") from None
 
 
 def _ensure_service(machine: Machine, service: Service, file: ManagedFile) -> bool:

@@ -19,7 +19,7 @@ from tacker_cir.render.containerd_dump import Effective
 from tacker_cir.ssh import Connection
 from tacker_cir.steps import timed
 from tacker_cir.text import shown
-from tacker_cir.waiting import Deadline, poll
+from tacker_cir.waiting import Deadline, NotYet, wait_until
 
 LOG = logging.getLogger(__name__)
 
@@ -72,10 +72,6 @@ exit 0
 """
 
 _STEP = f"complete {CONTAINERD_CONFIG}"
-
-
-class _NotServing(Exception):
-    pass
 
 
 def ensure_containerd(
@@ -210,19 +206,19 @@ def _wait_for_cri(machine: Machine) -> str:
         plugins, _, dump = connection.run(state).stdout.partition("\n\n")
         found = [line.rpartition(" ")[2] for line in plugins.splitlines()]
         if not found or any(state != "ok" for state in found):
-            raise _NotServing
+            raise NotYet
         return dump
 
-    try:
-        with timed(connection.node, state.step):
-            dump = poll(attempt, Deadline(machine.limits.service_timeout), retry_on=(_NotServing,))
-    except _NotServing:
+    def otherwise(_last: NotYet) -> HostError:
         details = connection.run(Command.script(state.step, _CRI_DETAILS), ok=None).stdout
-        raise HostError(
+        return HostError(
             connection.node,
             state.step,
             f"it does not serve: {' '.join(details.split()) or 'the plugin is not loaded'}",
             f"see {CONTAINERD_CONFIG} and 'journalctl -u containerd' of the VM",
-        ) from None
+        )
+
+    with timed(connection.node, state.step):
+        dump = wait_until(attempt, Deadline(machine.limits.service_timeout), otherwise)
     LOG.info("%s: containerd serves the kubelet", connection.node)
     return dump

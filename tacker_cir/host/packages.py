@@ -9,7 +9,7 @@ from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import CommandFailed, HostError
 from tacker_cir.host.machine import Machine
-from tacker_cir.waiting import Deadline, poll
+from tacker_cir.waiting import Deadline, NotYet, wait_until
 
 LOG = logging.getLogger(__name__)
 
@@ -42,10 +42,6 @@ halves=$(dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' |
   awk '$1 == "half-installed" { print $2 }')
 [ -z "$halves" ] || "$@" --fix-broken --reinstall --no-install-recommends install $halves
 """
-
-
-class _LockHeld(Exception):
-    """Another program uses apt or dpkg."""
 
 
 def install(machine: Machine, *packages: str) -> None:
@@ -82,19 +78,19 @@ def _run(machine: Machine, step: Command, lock_deadline: Deadline, remedy: str) 
         except CommandFailed as error:
             for line in error.stderr.splitlines():
                 if _LOCKED.search(line):
-                    raise _LockHeld(line.strip()) from None
+                    raise NotYet(line.strip()) from None
             raise
 
     def on_retry(error: BaseException, elapsed: float) -> None:
         LOG.info("%s: apt is busy (%s), waiting since %.0f s", connection.node, error, elapsed)
 
-    LOG.info("%s: %s", connection.node, step.step)
-    try:
-        poll(attempt, lock_deadline, retry_on=(_LockHeld,), first_wait=1, on_retry=on_retry)
-    except _LockHeld as error:
-        raise HostError(
+    def otherwise(last: NotYet) -> HostError:
+        return HostError(
             connection.node,
             step.step,
-            f"another program held apt's lock for {lock_deadline.seconds:.0f} seconds: {error}",
+            f"another program held apt's lock for {lock_deadline.seconds:.0f} seconds: {last}",
             "see which program it is, or raise [tacker_cir] first_boot_timeout",
-        ) from None
+        )
+
+    LOG.info("%s: %s", connection.node, step.step)
+    wait_until(attempt, lock_deadline, otherwise, first_wait=1, on_retry=on_retry)

@@ -11,7 +11,7 @@ from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts, clock_ahead, seconds_of
 from tacker_cir.host.machine import Machine
 from tacker_cir.steps import timed
-from tacker_cir.waiting import Deadline, poll
+from tacker_cir.waiting import Deadline, NotYet, wait_until
 
 LOG = logging.getLogger(__name__)
 
@@ -31,14 +31,6 @@ CLOCK_TOLERANCE = 300
 #: Seconds for a time service to set the clock of a machine that just booted.
 CLOCK_TIMEOUT = 60
 _SPANS = ((365 * 86400, "years"), (86400, "days"), (3600, "hours"), (60, "minutes"))
-
-
-class _StillBooting(Exception):
-    pass
-
-
-class _WrongClock(Exception):
-    pass
 
 
 def check_supported(node: str, facts: Facts) -> None:
@@ -71,21 +63,19 @@ def wait_first_boot(machine: Machine) -> None:
         # Exit status 2 means "done, with recoverable errors" since cloud-init 23.4.
         output = connection.run(status, ok=None).stdout
         if any(f"status: {busy}" in output for busy in _CLOUD_INIT_BUSY):
-            raise _StillBooting
+            raise NotYet
 
     LOG.info("%s: cloud-init is still at work, waiting for it", connection.node)
-    try:
-        with timed(connection.node, status.step):
-            poll(attempt, Deadline(timeout), retry_on=(_StillBooting,))
-        machine.facts.cloud_init = "done"
-    except _StillBooting:
-        raise HostError(
-            connection.node,
-            status.step,
-            f"cloud-init was not done after {timeout:.0f} seconds",
-            "look at /var/log/cloud-init-output.log of the VM; a slow VM needs a higher "
-            "[tacker_cir] first_boot_timeout",
-        ) from None
+    late = HostError(
+        connection.node,
+        status.step,
+        f"cloud-init was not done after {timeout:.0f} seconds",
+        "look at /var/log/cloud-init-output.log of the VM; a slow VM needs a higher "
+        "[tacker_cir] first_boot_timeout",
+    )
+    with timed(connection.node, status.step):
+        wait_until(attempt, Deadline(timeout), lambda _last: late)
+    machine.facts.cloud_init = "done"
 
 
 def check_clock(machine: Machine, timeout: float = CLOCK_TIMEOUT) -> None:
@@ -106,24 +96,24 @@ def check_clock(machine: Machine, timeout: float = CLOCK_TIMEOUT) -> None:
         said = connection.run(ask).stdout.strip()
         facts.clock_ahead = clock_ahead(seconds_of(said), asked)
         if abs(facts.clock_ahead) > CLOCK_TOLERANCE:
-            raise _WrongClock(clock_difference(facts.clock_ahead))
+            raise NotYet(clock_difference(facts.clock_ahead))
+
+    def otherwise(difference: NotYet) -> HostError:
+        return HostError(
+            connection.node,
+            ask.step,
+            f"the VM's clock is {difference} the conductor's: certificates are judged by it",
+            "let the VM reach a time server (see 'timedatectl' there), or correct the conductor's "
+            "clock if that is the wrong one",
+        )
 
     LOG.info(
         "%s: the clock is %s ours, waiting for its time service",
         connection.node,
         clock_difference(facts.clock_ahead),
     )
-    try:
-        with timed(connection.node, ask.step):
-            poll(attempt, Deadline(timeout), retry_on=(_WrongClock,))
-    except _WrongClock as error:
-        raise HostError(
-            connection.node,
-            ask.step,
-            f"the VM's clock is {error} the conductor's: certificates are judged by it",
-            "let the VM reach a time server (see 'timedatectl' there), or correct the conductor's "
-            "clock if that is the wrong one",
-        ) from None
+    with timed(connection.node, ask.step):
+        wait_until(attempt, Deadline(timeout), otherwise)
 
 
 def clock_difference(ahead: float) -> str:

@@ -21,7 +21,7 @@ from tacker_cir.registry import node_files
 from tacker_cir.registry.node_files import KUBELET_LOGINS, STATE, Owned, Plan
 from tacker_cir.render.docker_daemon import Registries
 from tacker_cir.ssh import Connection
-from tacker_cir.waiting import Deadline, poll
+from tacker_cir.waiting import Deadline, NotYet, wait_until
 
 LOG = logging.getLogger(__name__)
 
@@ -35,10 +35,6 @@ CONTENTS = node_files.CONTENTS
 TREES = node_files.TREES
 
 _REMOVE_EMPTY = 'for directory; do rmdir -- "$directory" 2>/dev/null || :; done'
-
-
-class _NotReloaded(Exception):
-    pass
 
 
 def ensure_access(
@@ -112,24 +108,21 @@ def _reload_docker(machine: Machine, wanted: Plan, changed: bool) -> list[str]:
     ask = Command(("docker", "info", "--format", "{{json .RegistryConfig}}"), "reload Docker")
 
     def attempt() -> None:
-        facts.docker_registries = registry_config(connection.run(ask).stdout)
+        try:
+            facts.docker_registries = registry_config(connection.run(ask).stdout)
+        except Unreadable:
+            raise NotYet from None
         if not is_loaded(facts.docker_registries, here, gone):
-            raise _NotReloaded
+            raise NotYet
 
-    try:
-        poll(
-            attempt,
-            Deadline(machine.limits.service_timeout),
-            retry_on=(_NotReloaded, Unreadable),
-        )
-    except (_NotReloaded, Unreadable):
-        raise HostError(
-            connection.node,
-            ask.step,
-            f"Docker did not take over the registries of {DOCKER_DAEMON}",
-            "look at 'journalctl -u docker' of the VM; an option of the daemon's command line may "
-            "stand against the file",
-        ) from None
+    kept_old = HostError(
+        machine.node,
+        ask.step,
+        f"Docker did not take over the registries of {DOCKER_DAEMON}",
+        "look at 'journalctl -u docker' of the VM; an option of the daemon's command line may "
+        "stand against the file",
+    )
+    wait_until(attempt, Deadline(machine.limits.service_timeout), lambda _last: kept_old)
     return ["Docker's settings reloaded"]
 
 

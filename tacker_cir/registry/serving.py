@@ -16,7 +16,7 @@ from tacker_cir.registry import from_node
 from tacker_cir.registry.distribution import is_registry
 from tacker_cir.ssh import Connection
 from tacker_cir.text import shown
-from tacker_cir.waiting import Deadline, poll
+from tacker_cir.waiting import Deadline, NotYet, wait_until
 
 LOG = logging.getLogger(__name__)
 
@@ -24,10 +24,6 @@ LOG = logging.getLogger(__name__)
 REQUEST_TIMEOUT = 5
 
 _SERVES = "HTTP 200"
-
-
-class _NotServing(Exception):
-    pass
 
 
 def wait_until_serving(machine: Machine, node: Node, port: int) -> None:
@@ -54,19 +50,18 @@ def wait_until_serving(machine: Machine, node: Node, port: int) -> None:
         if indirect == _SERVES and not direct.startswith("HTTP"):
             # It may have come up between the two questions.
             return _ask_directly(node.ssh_address, port, seconds()) == _SERVES
-        raise _NotServing(f"asked from here: {direct}; asked from the VM itself: {indirect}")
+        raise NotYet(f"asked from here: {direct}; asked from the VM itself: {indirect}")
 
-    try:
-        reachable = poll(attempt, deadline, retry_on=(_NotServing,))
-    except _NotServing as error:
-        raise HostError(
+    def otherwise(last: NotYet) -> HostError:
+        return HostError(
             connection.node,
             "check that the registry serves",
             f"no HTTP 200 from http://{_authority(node.address, port)}/v2/ for {timeout:.0f} "
-            f"seconds ({error})",
+            f"seconds ({last})",
             "look at 'docker logs private_registry' of the VM",
-        ) from None
-    if reachable:
+        )
+
+    if wait_until(attempt, deadline, otherwise):
         LOG.info("%s: http://%s/v2/ answers", connection.node, _authority(node.ssh_address, port))
     else:
         LOG.warning(

@@ -15,7 +15,7 @@ from tacker_cir.host.machine import Machine
 from tacker_cir.host.runtime import CONTAINERD_CERTS_D
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry.pull_faults import PullFault, tell
-from tacker_cir.registry.visit import AccessFault, NotYet, Trust, Visit
+from tacker_cir.registry.visit import AccessFault, PassingFault, Trust, Visit
 from tacker_cir.ssh import Connection
 from tacker_cir.steps import timed
 from tacker_cir.waiting import Deadline, poll
@@ -57,7 +57,7 @@ def verify_access(
         try:
             with timed(connection.node, f"ask registry {registry.server}"):
                 deadline = Deadline(machine.limits.registry_timeout)
-                poll(visit.check, deadline, retry_on=(NotYet,))
+                poll(visit.check, deadline, retry_on=(PassingFault,))
             if registry.test_image:
                 _pull(machine, registry, registry.test_image, runtime)
         except AccessFault as fault:

@@ -61,7 +61,7 @@ class AccessFault(Exception):
         super().__init__(f"{kind}: {problem}")
 
 
-class NotYet(AccessFault):
+class PassingFault(AccessFault):
     """A fault that a registry which is just starting shows as well."""
 
 
@@ -123,7 +123,7 @@ class Visit:
     def check(self) -> None:
         """Ask for the registry's API (distribution specification, end-1).
 
-        :raises NotYet: it is worth to ask again
+        :raises PassingFault: it is worth to ask again
         :raises AccessFault: something else is wrong
         """
         try:
@@ -310,7 +310,7 @@ class Visit:
                 ) from None
             raise self._tls_failure(error) from None
         except TimeoutError:
-            raise NotYet(
+            raise PassingFault(
                 "HTTP",
                 f"no whole answer for {REQUEST_TIMEOUT} seconds",
                 "look at the registry's log",
@@ -318,7 +318,7 @@ class Visit:
         except (http.client.HTTPException, OSError) as error:
             if question.tls is None and self._speaks_tls():
                 raise _https_expected() from None
-            raise NotYet(
+            raise PassingFault(
                 "HTTP",
                 f"what answers is not HTTP ({self._said(error)})",
                 "check server and its port, and the registry's log",
@@ -356,13 +356,13 @@ class Visit:
                     stream, host, port, question.path, question.headers, question.tls
                 )
         except from_node.NotResolved as error:
-            raise NotYet(
+            raise PassingFault(
                 "DNS",
                 f"the node does not resolve {host} ({error})",
                 "give hosts_string, or make the node's DNS know the name",
             ) from None
         except from_node.NotConnected as error:
-            raise NotYet(
+            raise PassingFault(
                 "TCP",
                 f"the node gets no connection to {host} port {port} ({error})",
                 "check server and its port, that the registry runs, and the security groups "
@@ -433,7 +433,7 @@ class Visit:
         except ssl.SSLError as error:
             # TLS as well: the registry wants a client's certificate.
             return "ALERT" in (error.reason or "")
-        except (http.client.HTTPException, OSError, NotYet, ConnectionLost):
+        except (http.client.HTTPException, OSError, PassingFault, ConnectionLost):
             return False
         return True
 
@@ -464,7 +464,9 @@ def _context(authorities: str, client: tuple[str, Secret] | None, verify: bool) 
 
 def _judge_overload(status: int, who: str) -> None:
     if status in (429, 500, 502, 503, 504):
-        raise NotYet(f"HTTP {status}", f"{who} cannot answer now", "look at the registry's log")
+        raise PassingFault(
+            f"HTTP {status}", f"{who} cannot answer now", "look at the registry's log"
+        )
 
 
 def _https_expected() -> AccessFault:

@@ -20,6 +20,7 @@ from tacker_cir import exceptions as exc
 from tacker_cir.cluster import load_balancer
 from tacker_cir.command import Command
 from tacker_cir.registry import from_node
+from tacker_cir.waiting import NotYet
 from tests.functional.conftest import connect
 from tests.functional.server import ADDRESS, free_port, wait_for
 
@@ -222,7 +223,7 @@ def test_no_port_needs_sshd_to_forward(make_sshd, dial, http_server, forwards):
     with from_node.dial(connection, ADDRESS, port, 5) as stream:
         assert from_node.get(stream, ADDRESS, port, "/v2/", {}, None).status == 200
     load_balancer._reach(connection, ADDRESS, port)
-    with pytest.raises(load_balancer._NotYet, match="does not reach its port"):
+    with pytest.raises(NotYet, match="does not reach its port"):
         load_balancer._reach(connection, ADDRESS, free_port())
 
 

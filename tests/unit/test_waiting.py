@@ -8,11 +8,7 @@ import time
 
 import pytest
 
-from tacker_cir.waiting import Alarms, Deadline, poll
-
-
-class NotYet(Exception):
-    pass
+from tacker_cir.waiting import Alarms, Deadline, NotYet, poll, wait_until
 
 
 def test_a_deadline_runs_down_to_zero():
@@ -69,6 +65,49 @@ def test_every_other_error_ends_the_wait():
 
 def test_an_expired_deadline_still_gives_one_attempt():
     assert poll(lambda: 1, Deadline(0), retry_on=(NotYet,)) == 1
+
+
+def test_an_error_is_judged_by_what_it_tells():
+    errors = [ValueError("busy"), ValueError("broken")]
+
+    def attempt():
+        raise errors.pop(0)
+
+    with pytest.raises(ValueError, match="broken"):
+        poll(attempt, Deadline(60), retry_on=lambda error: "busy" in str(error), first_wait=0.001)
+
+
+def test_what_is_waited_for_is_returned():
+    outcomes = [NotYet("it boots"), "up"]
+
+    def attempt():
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    assert wait_until(attempt, Deadline(60), lambda last: last, first_wait=0.001) == "up"
+
+
+def test_what_does_not_come_is_told_as_it_was_last():
+    outcomes = ["it boots", "it starts"]
+
+    def attempt():
+        raise NotYet(outcomes.pop(0) if outcomes else "it hangs")
+
+    with pytest.raises(LookupError, match="it hangs after all") as caught:
+        wait_until(
+            attempt, Deadline(0.05), lambda last: LookupError(f"{last} after all"), first_wait=0.01
+        )
+    assert caught.value.__suppress_context__
+
+
+def test_an_error_of_another_kind_ends_the_wait():
+    def attempt():
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        wait_until(attempt, Deadline(60), lambda last: last)
 
 
 def test_an_alarm_calls_when_its_time_has_come_and_not_when_it_is_cancelled():
