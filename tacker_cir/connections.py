@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from oslo_config import cfg
 
 from tacker_cir.command import Redactor
+from tacker_cir.config import TimeLimits
 from tacker_cir.exceptions import HostError
 from tacker_cir.hostkeys import (
     AcceptAny,
@@ -72,7 +74,9 @@ class Connector:
         :param wait_timeout: seconds to wait for sshd; None for what the configuration says
         :raises ConnectError: it cannot be opened
         """
-        options = self._conf.tacker_cir
+        limits = TimeLimits.of(self._conf)
+        if wait_timeout is not None:
+            limits = replace(limits, ssh_wait_timeout=wait_timeout)
         name = name or str(node)
         return connect(
             name,
@@ -80,10 +84,7 @@ class Connector:
             credentials,
             self._host_keys(node, name),
             redactor=self._redactor,
-            wait_timeout=options.ssh_wait_timeout if wait_timeout is None else wait_timeout,
-            connect_timeout=options.ssh_connect_timeout,
-            auth_timeout=options.ssh_auth_timeout,
-            command_timeout=options.command_timeout,
+            limits=limits,
         )
 
     def _host_keys(self, node: Node, name: str) -> HostKeyChecker:

@@ -16,6 +16,7 @@ from tacker_cir import exceptions as exc
 from tacker_cir import log as logging
 from tacker_cir import private_keys
 from tacker_cir.command import Secret
+from tacker_cir.config import TimeLimits
 from tacker_cir.hostkeys import HostKeyChecker, HostKeyMismatch
 from tacker_cir.steps import timed
 from tacker_cir.text import shown
@@ -86,9 +87,7 @@ def open_transport(
     credentials: Credentials,
     host_keys: HostKeyChecker,
     *,
-    wait_timeout: float,
-    connect_timeout: float,
-    auth_timeout: float,
+    limits: TimeLimits,
     port: int = PORT,
 ) -> paramiko.Transport:
     """Return an authenticated connection; parameters and errors as for
@@ -103,10 +102,10 @@ def open_transport(
 
     def attempt() -> paramiko.Transport:
         try:
-            return _open(address, port, credentials, key, host_keys, connect_timeout)
+            return _open(address, port, credentials, key, host_keys, limits.ssh_connect_timeout)
         except paramiko.AuthenticationException as error:
             if not refused:
-                refused.append(Deadline(auth_timeout))
+                refused.append(Deadline(limits.ssh_auth_timeout))
             # A method that is not offered counts too: cloud-init may allow passwords later.
             if refused[0].expired:
                 raise _LoginRefused(str(error)) from None
@@ -116,7 +115,7 @@ def open_transport(
         not_yet = (OSError, EOFError, paramiko.SSHException)
         return poll(attempt, deadline, retry_on=not_yet, on_retry=on_retry)
 
-    deadline = Deadline(wait_timeout)
+    deadline = Deadline(limits.ssh_wait_timeout)
     try:
         with timed(node, "log in over SSH"):
             try:
@@ -145,7 +144,7 @@ def open_transport(
         raise exc.ConnectError(
             node,
             "connect over SSH",
-            f"no SSH server answered at {address} port {port} for {wait_timeout:.0f} seconds: "
+            f"no SSH server answered at {address} port {port} for {deadline.seconds:.0f} seconds: "
             f"{shown(error) or type(error).__name__}",
             "check that the VM booted, that the conductor reaches its network, and its security "
             "groups; a slow VM needs a higher [tacker_cir] ssh_wait_timeout",

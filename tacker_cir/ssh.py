@@ -24,6 +24,7 @@ from tacker_cir import delivery
 from tacker_cir import exceptions as exc
 from tacker_cir import log as logging
 from tacker_cir.command import Command, Redactor, mask_userinfo
+from tacker_cir.config import TimeLimits
 from tacker_cir.hostkeys import HostKeyChecker
 from tacker_cir.login import PORT, Credentials, open_transport
 from tacker_cir.steps import timed
@@ -607,10 +608,7 @@ def connect(
     host_keys: HostKeyChecker,
     *,
     redactor: Redactor,
-    wait_timeout: float,
-    connect_timeout: float,
-    auth_timeout: float,
-    command_timeout: float,
+    limits: TimeLimits,
     port: int = PORT,
 ) -> Connection:
     """Open a connection to a machine that may still be booting.
@@ -619,22 +617,11 @@ def connect(
     :param address: IPv4 or IPv6 address
     :param host_keys: decides whether the machine's host key is accepted
     :param redactor: masks the operation's secrets in outputs
-    :param wait_timeout: seconds to wait for sshd
-    :param connect_timeout: seconds for one attempt
-    :param auth_timeout: seconds during which a refused login is tried again
-    :param command_timeout: default seconds for one command on this connection
+    :param limits: for sshd to answer, one attempt to connect, a refused login to become right, and
+        one command on this connection
     :raises ConnectError: sshd does not answer in time
     :raises AuthenticationFailed: the login is refused
     :raises HostKeyError: the host key is not the expected one
     """
-    transport = open_transport(
-        node,
-        address,
-        credentials,
-        host_keys,
-        wait_timeout=wait_timeout,
-        connect_timeout=connect_timeout,
-        auth_timeout=auth_timeout,
-        port=port,
-    )
-    return Connection(node, transport, credentials, redactor, command_timeout)
+    transport = open_transport(node, address, credentials, host_keys, limits=limits, port=port)
+    return Connection(node, transport, credentials, redactor, limits.command_timeout)

@@ -17,11 +17,16 @@ from tacker_cir.host.machine import Machine
 LIMITS = TimeLimits.of(config.register_opts(cfg.ConfigOpts()))
 
 
-def machine(connection: Any, facts: Facts | None = None, **limits: float) -> Machine:
+def limits(**others: float) -> TimeLimits:
+    """Return time limits, those that are not given as in a configuration without any option."""
+    return replace(LIMITS, **others)
+
+
+def machine(connection: Any, facts: Facts | None = None, **others: float) -> Machine:
     """Return a machine.
 
     :param connection: to it, or what stands in for one
     :param facts: what it has; None for nothing
-    :param limits: those that shall be others than the configuration's defaults
+    :param others: time limits, as for :func:`limits`
     """
-    return Machine(connection, Facts() if facts is None else facts, replace(LIMITS, **limits))
+    return Machine(connection, Facts() if facts is None else facts, limits(**others))

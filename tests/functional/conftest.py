@@ -19,6 +19,7 @@ from tacker_cir.command import Redactor, Secret
 from tacker_cir.hostkeys import KnownKeys
 from tests.functional import program
 from tests.functional.server import ADDRESS, USER, Sshd, public_pairs
+from tests.machine import limits
 
 NODE = f"CP1 ({ADDRESS})"
 
@@ -60,6 +61,14 @@ def make_sshd(sshd_program, tmp_path) -> Iterator[Callable[..., Sshd]]:
             server.stop()
 
 
+LOOPBACK = {
+    "ssh_wait_timeout": 10,
+    "ssh_connect_timeout": 5,
+    "ssh_auth_timeout": 0,
+    "command_timeout": 30,
+}
+
+
 @pytest.fixture
 def dial() -> Iterator[Callable[..., ssh.Connection]]:
     """Open connections that are closed with the test."""
@@ -72,15 +81,16 @@ def dial() -> Iterator[Callable[..., ssh.Connection]]:
 
 
 def connect(server: Sshd, **settings: Any) -> ssh.Connection:
-    """Open a connection with deadlines that suit loopback."""
+    """Open a connection with time limits that suit loopback.
+
+    :param settings: of :func:`tacker_cir.ssh.connect`, and time limits
+    """
+    times = {name: settings.pop(name) for name in list(settings) if name.endswith("_timeout")}
     defaults = {
         "credentials": ssh.Credentials(USER, private_key=Secret(server.user_key)),
         "host_keys": KnownKeys(public_pairs(server), "the test"),
         "redactor": Redactor(),
-        "wait_timeout": 10,
-        "connect_timeout": 5,
-        "auth_timeout": 0,
-        "command_timeout": 30,
+        "limits": limits(**{**LOOPBACK, **times}),
         "port": server.port,
     }
     return ssh.connect(NODE, ADDRESS, **{**defaults, **settings})

@@ -48,7 +48,7 @@ def connecting(sshd: Sshd, **settings: Any) -> Iterator[Future[ssh.Connection]]:
 def test_sshd_that_is_up_only_after_a_while_is_waited_for(make_sshd):
     sshd = make_sshd()
     start = time.monotonic()
-    with connecting(sshd, wait_timeout=20) as future:
+    with connecting(sshd, ssh_wait_timeout=20) as future:
         wait_for(lambda: time.monotonic() - start > 2, "two seconds")
         assert not future.done()
         sshd.start()
@@ -57,7 +57,7 @@ def test_sshd_that_is_up_only_after_a_while_is_waited_for(make_sshd):
 def test_no_server_is_reported_when_the_wait_is_over(make_sshd):
     start = time.monotonic()
     with pytest.raises(exc.ConnectError) as caught:
-        connect(make_sshd(), wait_timeout=1)
+        connect(make_sshd(), ssh_wait_timeout=1)
     assert time.monotonic() - start < 6
     assert "no SSH server answered at 127.0.0.1 port" in str(caught.value)
     assert "ssh_wait_timeout" in caught.value.remedy
@@ -78,7 +78,9 @@ def test_a_port_that_does_not_speak_ssh_is_given_up(make_sshd, greeting):
         threading.Thread(target=serve, daemon=True).start()
         start = time.monotonic()
         with pytest.raises(exc.ConnectError):
-            connect(make_sshd(port=listener.getsockname()[1]), wait_timeout=1, connect_timeout=1)
+            connect(
+                make_sshd(port=listener.getsockname()[1]), ssh_wait_timeout=1, connect_timeout=1
+            )
         assert time.monotonic() - start < 15
         listener.shutdown(socket.SHUT_RDWR)
         for client in clients:
@@ -112,7 +114,7 @@ def test_a_login_that_cloud_init_allows_later_is_tried_again(make_sshd):
     allowed = sshd.authorized_keys.read_text()
     sshd.authorized_keys.write_text("")
     sshd.start()
-    with connecting(sshd, auth_timeout=10):
+    with connecting(sshd, ssh_auth_timeout=10):
         wait_for(lambda: "Connection closed by auth" in sshd.log.read_text(), "a refused login")
         sshd.authorized_keys.write_text(allowed)
 
@@ -122,7 +124,7 @@ def test_passwords_that_cloud_init_allows_later_are_tried_again(make_sshd):
     """Cloud images forbid passwords until cloud-init's ssh_pwauth rewrites sshd_config."""
     sshd = make_sshd(password="one word", options=["PasswordAuthentication no"]).start()
     credentials = ssh.Credentials(USER, Secret("one word"))
-    with connecting(sshd, credentials=credentials, auth_timeout=15, wait_timeout=20):
+    with connecting(sshd, credentials=credentials, ssh_auth_timeout=15, ssh_wait_timeout=20):
         wait_for(lambda: "Connection closed by auth" in sshd.log.read_text(), "a refused login")
         sshd.stop()
         sshd.options = ()

@@ -98,7 +98,7 @@ def test_trouble_of_the_pins_is_told_at_once_and_as_what_it_is(sshd, tmp_path, d
         directory.write_text("a file")
     start = time.monotonic()
     with pytest.raises(exc.HostKeyError) as caught:
-        connect(sshd, host_keys=PinStore(directory).key_of("server-1"), wait_timeout=600)
+        connect(sshd, host_keys=PinStore(directory).key_of("server-1"), ssh_wait_timeout=600)
     assert time.monotonic() - start < 5
     assert caught.value.step == "look up the pinned SSH host key"
     assert str(directory) in caught.value.cause and "no SSH server" not in str(caught.value)

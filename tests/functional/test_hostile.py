@@ -37,7 +37,7 @@ from tests.functional.hostile import (
     Memory,
     Registry,
 )
-from tests.machine import machine
+from tests.machine import limits, machine
 
 MB = 1024 * 1024
 #: Seconds in which everything here is over, on a machine that has much else to do.
@@ -252,18 +252,22 @@ def bad_sshd() -> Iterator[Callable[[str], HostileSshd]]:
         yield start
 
 
-def connect(server: HostileSshd, **settings) -> ssh.Connection:
-    defaults = {
-        "redactor": Redactor(),
-        "wait_timeout": 0.1,
-        "connect_timeout": 1,
-        "auth_timeout": 0,
+def connect(server: HostileSshd, **settings: float) -> ssh.Connection:
+    times = {
+        "ssh_wait_timeout": 0.1,
+        "ssh_connect_timeout": 1,
+        "ssh_auth_timeout": 0,
         "command_timeout": 2,
-        "port": server.port,
     }
-    credentials = ssh.Credentials("root", Secret("marked-password"))
-    keys = AcceptAny("CP1", "the test")
-    return ssh.connect("CP1", ADDRESS, credentials, keys, **{**defaults, **settings})
+    return ssh.connect(
+        "CP1",
+        ADDRESS,
+        ssh.Credentials("root", Secret("marked-password")),
+        AcceptAny("CP1", "the test"),
+        redactor=Redactor(),
+        limits=limits(**{**times, **settings}),
+        port=server.port,
+    )
 
 
 def test_machines_that_never_let_in(bad_sshd):
@@ -327,7 +331,7 @@ def test_machines_that_never_answer(bad_sshd, short_grace, monkeypatch):
 def test_a_machine_that_fills_the_log(bad_sshd, short_grace, caplog):
     caplog.set_level("INFO")
     with pytest.raises(exc.ConnectError):
-        connect(bad_sshd("greetings without an end"), connect_timeout=3)
+        connect(bad_sshd("greetings without an end"), ssh_connect_timeout=3)
     with connect(bad_sshd("messages without a meaning")) as connection:
         with pytest.raises(exc.HostError):
             connection.run(Command(("true",), "test"), root=False, timeout=5)

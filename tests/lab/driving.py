@@ -14,6 +14,7 @@ from oslo_config import cfg
 
 from tacker_cir import config
 from tacker_cir.command import Redactor
+from tacker_cir.config import TimeLimits
 from tacker_cir.hostkeys import PinStore
 from tacker_cir.inventory import Node
 from tacker_cir.package import VnfPackage
@@ -71,10 +72,7 @@ class RegistryMachine:
             params.credentials,
             PinStore(self.state).key_of(self.name),
             redactor=Redactor(params.secrets),
-            wait_timeout=conf.tacker_cir.ssh_wait_timeout,
-            connect_timeout=conf.tacker_cir.ssh_connect_timeout,
-            auth_timeout=conf.tacker_cir.ssh_auth_timeout,
-            command_timeout=conf.tacker_cir.command_timeout,
+            limits=TimeLimits.of(conf),
         ) as connection:
             report = ensure_registry(connection, node, params, conf)
             return Run(report.changes, connection.commands)

@@ -7,6 +7,7 @@ from tacker_cir.command import Redactor, Secret
 from tacker_cir.hostkeys import AcceptAny, HostKeyChecker
 from tacker_cir.login import Credentials
 from tacker_cir.ssh import Connection, connect
+from tests.machine import limits
 
 
 def log_in(
@@ -28,8 +29,10 @@ def log_in(
         Credentials("ubuntu", Secret("ubuntu")),
         host_keys or AcceptAny(name, "a machine of the lab's own"),
         redactor=Redactor(),
-        wait_timeout=60,
-        connect_timeout=5,
-        auth_timeout=5,
-        command_timeout=command_timeout,
+        limits=limits(
+            ssh_wait_timeout=60,
+            ssh_connect_timeout=5,
+            ssh_auth_timeout=5,
+            command_timeout=command_timeout,
+        ),
     )
