@@ -79,7 +79,7 @@ def test_a_port_that_does_not_speak_ssh_is_given_up(make_sshd, greeting):
         start = time.monotonic()
         with pytest.raises(exc.ConnectError):
             connect(
-                make_sshd(port=listener.getsockname()[1]), ssh_wait_timeout=1, connect_timeout=1
+                make_sshd(port=listener.getsockname()[1]), ssh_wait_timeout=1, ssh_connect_timeout=1
             )
         assert time.monotonic() - start < 15
         listener.shutdown(socket.SHUT_RDWR)
