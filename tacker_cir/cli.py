@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from tacker_cir.text import printable
 #: Exit statuses: everything is right; faults were found; the command line was wrong (argparse).
 OK, FAULTS = 0, 1
 
-_PARSERS = {
+_PARSERS: dict[str, Callable[..., object]] = {
     private_registry.KEY: private_registry.parse,
     k8s_cluster.KEY: k8s_cluster.parse,
 }
@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
     try:
         with _unwound_by_signals():
-            return arguments.run(arguments)
+            status: int = arguments.run(arguments)
+            return status
     except InvalidRequest as error:
         for fault in error.faults[:SHOWN_FAULTS]:
             print(f"FAULT  {fault}")
@@ -150,7 +151,7 @@ def _add_csar(commands: Any) -> None:
 
 
 def _add_kind(kinds: Any, name: str, **texts: str) -> argparse.ArgumentParser:
-    kind = kinds.add_parser(name, **texts)
+    kind: argparse.ArgumentParser = kinds.add_parser(name, **texts)
     kind.add_argument("--output", type=Path, required=True, metavar="FILE")
     kind.add_argument(
         "--package", type=Path, metavar="DIR", help="your own package directory, not a sample"

@@ -81,7 +81,7 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[Secret] = ()):
-        values = set()
+        values: set[str] = set()
         for secret in secrets:
             value = secret.reveal()
             values.update(line for line in value.splitlines() if line)

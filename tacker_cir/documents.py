@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import yaml
 from yaml.composer import Composer, ComposerError
@@ -27,8 +27,8 @@ MAX_NODES = 200_000
 #: Characters of a number; the largest 64-bit one has twenty.
 MAX_NUMBER = 64
 
+P = ParamSpec("P")
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class DocumentError(ValueError):
@@ -36,22 +36,22 @@ class DocumentError(ValueError):
     where it is broken."""
 
 
-def value_errors(problem: str) -> Callable[[F], F]:
+def value_errors(problem: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Decorate what walks through a document of others: a table where a list is expected, or the
     other way round, is a ValueError, and nothing else.
 
     :param problem: what is said of the document
     """
 
-    def decorate(function: F) -> F:
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(function)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
             try:
                 return function(*args, **kwargs)
             except (AttributeError, LookupError, RecursionError, TypeError) as error:
                 raise ValueError(f"{problem} ({type(error).__name__})") from None
 
-        return wrapper  # type: ignore[return-value]
+        return wrapper
 
     return decorate
 
@@ -120,15 +120,17 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
-        raise DocumentError(f"an object has {twice[:60]!r} twice")
+        for name, _ in pairs:
+            if name in seen:
+                raise DocumentError(f"an object has {name[:60]!r} twice")
+            seen.add(name)
     return found
 
 
 _FastLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Loader(Composer, _FastLoader):
+class _Loader(Composer, _FastLoader):  # type: ignore[misc]  # known when it runs
     """Scans and parses in C, some five times faster, and composes here, where it can be bounded.
 
     Each node weighs what it stands for: an alias as much as the node that it names.

@@ -81,7 +81,7 @@ def parse_public_key(line: str) -> tuple[str, str]:
 
 def _fields(data: bytes) -> list[bytes]:
     """Return the texts that a public key consists of."""
-    fields = []
+    fields: list[bytes] = []
     while data:
         length = int.from_bytes(data[:4], "big")
         if len(data) < 4 + length or len(fields) == _MAX_FIELDS:

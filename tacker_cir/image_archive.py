@@ -12,7 +12,7 @@ import gzip
 import lzma
 import posixpath
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -96,6 +96,12 @@ class _Stream(Protocol):
     def tell(self) -> int: ...
 
 
+class _Packed(Protocol):
+    """What unpacks."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
 class _Source:
     """An archive's bytes, plain, in portions that no header exceeds.
 
@@ -126,7 +132,7 @@ class _Unpacked:
     :param allowed: bytes that it may stand for
     """
 
-    def __init__(self, packed: Any, allowed: int):
+    def __init__(self, packed: _Packed, allowed: int):
         self._packed, self._allowed = packed, allowed
         self._end = 0
         self._last = b""
@@ -179,7 +185,7 @@ class _Xz:
         return b""
 
 
-_PACKED = {
+_PACKED: Mapping[bytes, Callable[[BinaryIO], _Packed]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\x00": _Xz,
@@ -200,6 +206,7 @@ def _small_members(file: BinaryIO, size: int) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of each member that may be JSON."""
     source = _Source(_open(file, size))
     kept = 0
+    # typeshed asks for what only a writer needs.
     with tarfile.open(fileobj=source, mode="r:") as archive:  # type: ignore[call-overload]
         for _ in range(MAX_MEMBERS):
             source.begin_member()

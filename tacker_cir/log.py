@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from oslo_log import log as oslo_log
 
@@ -21,7 +22,7 @@ class _Printable(logging.Filter):
 _PRINTABLE = _Printable()
 
 
-def getLogger(name: str) -> oslo_log.KeywordArgumentAdapter:
+def getLogger(name: str) -> logging.LoggerAdapter[Any]:
     """Return the logger of a module, ours or of a library that logs what a machine says."""
     logger = oslo_log.getLogger(name)
     logger.logger.addFilter(_PRINTABLE)

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 
 import paramiko
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from paramiko.ssh_exception import IncompatiblePeer
 
 from tacker_cir import exceptions as exc
 from tacker_cir import log as logging
@@ -181,7 +182,7 @@ def _open(
             options.key_types = _only(options.key_types, preferred)
         try:
             transport.start_client(timeout=deadline.remaining)
-        except paramiko.IncompatiblePeer as error:
+        except IncompatiblePeer as error:
             if preferred and "host key" in str(error):
                 raise HostKeyMismatch(
                     f"the machine has no host key of type {' or '.join(preferred)} (any more)",
@@ -263,15 +264,15 @@ def _first_accepted(
     raise refused
 
 
-def _fast_first(ciphers: tuple[str, ...]) -> tuple[str, ...]:
+def _fast_first(ciphers: Sequence[str]) -> tuple[str, ...]:
     """Return the ciphers with AES-GCM first: one pass encrypts and authenticates (RFC 5647)."""
     return tuple(sorted(ciphers, key=lambda name: "gcm" not in name))
 
 
-def _only(offered: tuple[str, ...], key_types: tuple[str, ...]) -> tuple[str, ...]:
+def _only(offered: Sequence[str], key_types: Collection[str]) -> tuple[str, ...]:
     """Return the offered host key algorithms that prove one of the given key types."""
     # RSA keys sign with rsa-sha2-* (RFC 8332) though their type is ssh-rsa.
     wanted = set(key_types)
     if "ssh-rsa" in wanted:
         wanted |= {"rsa-sha2-256", "rsa-sha2-512"}
-    return tuple(name for name in offered if name in wanted) or offered
+    return tuple(name for name in offered if name in wanted) or tuple(offered)

@@ -145,7 +145,7 @@ class VnfPackage:
             if str(resource.get("type", "")).startswith(types)
         )
 
-    def _yaml_files(self, directory: str) -> Iterator[dict]:
+    def _yaml_files(self, directory: str) -> Iterator[dict[str, Any]]:
         found = (self.root / directory).rglob("*.y*ml")
         for path in sorted(islice(found, MAX_TEMPLATES)):
             document = self._template(path)
@@ -178,7 +178,7 @@ def _read_template(path: Path) -> Any:
         return None
 
 
-def _members(parent: Any, key: str) -> Iterator[tuple[str, dict]]:
+def _members(parent: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the named objects of a part of a template; TOSCA's policies are a list of them."""
     part = parent.get(key) if isinstance(parent, dict) else None
     for members in part if isinstance(part, list) else [part]:

@@ -152,7 +152,7 @@ class _Wire:
         self._data, self._at = data, 0
 
     def number(self) -> int:
-        (value,) = struct.unpack_from(">L", self._data, self._at)
+        value: int = struct.unpack_from(">L", self._data, self._at)[0]
         self._at += 4
         return value
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import ParamSpec, TypeVar
 
 from tacker_cir.documents import DocumentError
 from tacker_cir.exceptions import HostError, TackerCirError
 
-Read = TypeVar("Read", bound=Callable[..., Any])
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _REMEDY = (
     "see what is wrong with the machine: it said something else than its programs say; if they are "
@@ -28,15 +29,15 @@ class Unreadable(TackerCirError):
     """What somebody else wrote is not what was asked for. Shows nothing of it but where."""
 
 
-def reader(what: str) -> Callable[[Read], Read]:
+def reader(what: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Decorate a function that reads what others wrote and does nothing else.
 
     :param what: what it should be, with its article, e.g. ``a list of nodes``
     """
 
-    def decorate(function: Read) -> Read:
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(function)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
             try:
                 return function(*args, **kwargs)
             except TackerCirError:
@@ -45,7 +46,7 @@ def reader(what: str) -> Callable[[Read], Read]:
                 # Libraries raise nearly anything. Without its context: it holds the data.
                 raise Unreadable(f"it is not {what} ({_where(error)})") from None
 
-        return wrapper  # type: ignore[return-value]
+        return wrapper
 
     return decorate
 

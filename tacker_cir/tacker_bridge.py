@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from oslo_config import cfg
 from oslo_utils import timeutils, uuidutils
@@ -30,10 +30,8 @@ from tacker_cir.tacker_vims import KubernetesVim
 
 LOG = logging.getLogger(__name__)
 
-Hook = TypeVar("Hook", bound=Callable[..., Any])
 
-
-def hook(method: Hook) -> Hook:
+def hook(method: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a driver's hook: log its course and raise what Tacker expects.
 
     Tacker puts ``str()`` of the exception into the ProblemDetails of the LCM operation occurrence,
@@ -71,7 +69,7 @@ def hook(method: Hook) -> Hook:
         LOG.info("%s: done in %.1f s", name, watch.elapsed())
         return result
 
-    return wrapper  # type: ignore[return-value]
+    return wrapper
 
 
 def _traceback(error: BaseException | None) -> Iterator[str]:
@@ -179,7 +177,8 @@ class V1Instance:
     def _access_info(self) -> Mapping[str, Any]:
         """Return ``accessInfo`` of the VIM that the VMs run on, secrets in clear."""
         vim = vnflcm_utils._get_vim(self._context, self._instance.vim_connection_info)
-        return vim["access_info"]
+        found: Mapping[str, Any] = vim["access_info"]
+        return found
 
     def vim(self, name: str | None) -> KubernetesVim:
         return KubernetesVim(self._context, self._instance, name)

@@ -111,7 +111,7 @@ class KubernetesVim:
             "extra": {_OWNER: self._instance.id, _FINGERPRINT: access.fingerprint},
         }
         try:
-            created = self._plugin.create_vim(self._context, {"vim": vim})
+            created: Mapping[str, Any] = self._plugin.create_vim(self._context, {"vim": vim})
         except Exception as error:
             # Whatever Tacker's driver, the API's client or Barbican's raise; their texts may hold
             # what was sent, the token among it.

@@ -9,6 +9,7 @@ OpenSSH's client ends the connection for each of them.
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable
 
 import paramiko
@@ -79,7 +80,7 @@ class BoundedTransport(paramiko.Transport):
 
     _logged = 0
 
-    def __init__(self, sock: object):
+    def __init__(self, sock: socket.socket):
         super().__init__(sock, packetizer_class=_Packetizer)
 
     def get_exception(self) -> Exception | None:

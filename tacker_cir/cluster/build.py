@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from oslo_config import cfg
@@ -155,10 +156,10 @@ class ClusterBuild:
             raise
         lead = self._election.outcome().lead
         if lead is None and node == self._topology.masters[0]:
-            self._make_certain(lambda: self._found(host))
+            self._make_certain(partial(self._found, host))
             return
         if lead is not None and lead.host is host:
-            self._make_certain(lambda: self._take_over(lead))
+            self._make_certain(partial(self._take_over, lead))
         site = self._site(lead.version if lead else self._params.packages.version)
         prepare(host, site)
         lead, joining = self._cluster.result()

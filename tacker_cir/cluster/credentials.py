@@ -107,7 +107,7 @@ def _has(found: Any, wanted: Any) -> bool:
         return (
             isinstance(found, list) and len(found) == len(wanted) and all(map(_has, found, wanted))
         )
-    return found == wanted
+    return bool(found == wanted)
 
 
 def admin_credentials(data: Mapping[str, Secret]) -> tuple[Secret, str]:
@@ -260,7 +260,7 @@ def version_in(configuration: str) -> str:
 
     :raises Unreadable: it has none
     """
-    found = load_yaml(_bounded(configuration))["kubernetesVersion"].removeprefix("v")
+    found: str = load_yaml(_bounded(configuration))["kubernetesVersion"].removeprefix("v")
     if not _VERSION.fullmatch(found):
         raise ValueError
     return found

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict, cast
 
 from tacker_cir import log as logging
 from tacker_cir.command import Command
@@ -126,6 +126,14 @@ class Installed:
     in_container: bool
 
 
+class Answer(TypedDict, total=False):
+    """What the script tells of a step."""
+
+    step: str
+    changed: bool
+    container: bool
+
+
 @dataclass(frozen=True)
 class NodeScript:
     """The steps of the script on one node, whose files (:func:`desired_files`) are there.
@@ -234,7 +242,7 @@ class NodeScript:
         timeout: float | None = None,
         remedy: str = RETRY,
         look: bool = False,
-    ) -> dict[str, Any]:
+    ) -> Answer:
         """Run a step of the script and return its answer.
 
         :param timeout: seconds; None for those of a step of kubeadm
@@ -337,7 +345,7 @@ def installed_by(result: Result) -> Installed | None:
     return Installed(answer["changed"], answer["container"]) if answer else None
 
 
-def parse_answer(output: str, step: str) -> dict[str, Any] | None:
+def parse_answer(output: str, step: str) -> Answer | None:
     """Return the result that the script told last, None where it told none of this step.
 
     :param output: the script's standard output
@@ -349,7 +357,9 @@ def parse_answer(output: str, step: str) -> dict[str, Any] | None:
     if not isinstance(answer, dict) or answer.get("step") != step:
         return None
     expected = ("changed", "container") if step == "install" else ("changed",)
-    return answer if all(isinstance(answer.get(key), bool) for key in expected) else None
+    if not all(isinstance(answer.get(key), bool) for key in expected):
+        return None
+    return cast(Answer, answer)
 
 
 def _last_line(text: str) -> str:

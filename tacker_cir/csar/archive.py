@@ -10,6 +10,7 @@ import stat
 import zipfile
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -170,7 +171,7 @@ class Reader:
             if limit < 0:
                 raise CsarError(f"{name} and what is before it are too large to be unpacked")
             # zipfile unpacks below the directory whatever the name is, and no more than it says.
-            _try(f"{name} is damaged", lambda info=info: self._zip.extract(info, directory))
+            _try(f"{name} is damaged", partial(self._zip.extract, info, directory))
 
     def text(self, name: str) -> str | None:
         """Return the text of a template, None where there is no such member.
@@ -221,7 +222,7 @@ def file_digest(path: Path, algorithm: str) -> str:
     return digest.hexdigest()
 
 
-def _hash(algorithm: str):
+def _hash(algorithm: str) -> hashlib._Hash:
     name = algorithm.lower().replace("-", "")
     if name not in ("sha224", "sha256", "sha384", "sha512"):
         raise CsarError(
@@ -231,7 +232,7 @@ def _hash(algorithm: str):
     return hashlib.new(name)
 
 
-def load_yaml(name: str, text: str) -> dict:
+def load_yaml(name: str, text: str) -> dict[str, Any]:
     """Return a YAML file's mapping.
 
     :raises CsarError: no YAML, or no mapping

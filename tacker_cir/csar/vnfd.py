@@ -35,11 +35,11 @@ class Vnfd:
     """
 
     entry: str
-    documents: dict[str, dict] = field(default_factory=dict)
+    documents: dict[str, dict[str, Any]] = field(default_factory=dict)
     missing: list[tuple[str, str]] = field(default_factory=list)
     remote: list[tuple[str, str]] = field(default_factory=list)
 
-    def nodes(self) -> Iterator[tuple[str, str, dict]]:
+    def nodes(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Yield file, name and template of every node template."""
         for path, document in self.documents.items():
             for name, node in mapping(document, "topology_template", "node_templates").items():
@@ -79,7 +79,7 @@ class Vnfd:
                 file = mapping(node, "artifacts", driver).get("file")
                 yield path, driver, names, file if isinstance(file, str) else None
 
-    def images(self) -> Iterator[tuple[str, str, str, dict]]:
+    def images(self) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
         """Yield file, node name, image file and ``sw_image_data`` of each packaged VM image."""
         for path, name, node in self.nodes():
             if node.get("type") not in _IMAGE_NODES:
@@ -98,7 +98,7 @@ class Vnfd:
 _SUBSTITUTION = ("topology_template", "substitution_mappings")
 
 
-def mapping(value: Any, *keys: str) -> dict:
+def mapping(value: Any, *keys: str) -> dict[str, Any]:
     """Return the mapping under the keys; empty where something else or nothing is there."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
@@ -239,8 +239,8 @@ def set_hot_defaults(texts: dict[str, str], values: Mapping[str, str]) -> None:
         if not path.startswith("BaseHOT/") or not path.endswith((".yaml", ".yml")):
             continue
         document = load_yaml(path, text)
-        vdus = mapping(document, "parameters", "nfv", "default", "VDU").values()
-        vdus = [vdu for vdu in vdus if isinstance(vdu, dict)]
+        found_vdus = mapping(document, "parameters", "nfv", "default", "VDU").values()
+        vdus = [vdu for vdu in found_vdus if isinstance(vdu, dict)]
         for vdu in vdus:
             vdu.update(values)
         if vdus:
@@ -253,6 +253,6 @@ def set_hot_defaults(texts: dict[str, str], values: Mapping[str, str]) -> None:
         )
 
 
-def _dump(document: dict) -> str:
+def _dump(document: dict[str, Any]) -> str:
     """Return a document as YAML; comments are lost."""
     return yaml.safe_dump(document, sort_keys=False, width=100)

@@ -5,11 +5,15 @@ This file is the artifact in the VNF package: Tacker compares it with the instal
 the latter. It holds hooks only; the work is done in :mod:`tacker_cir.cluster.lifecycle`.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tacker.vnfm.mgmt_drivers import vnflcm_abstract_driver
 
 from tacker_cir.cluster import lifecycle
+from tacker_cir.instance import Instance
+from tacker_cir.params.k8s_cluster import ClusterParams
+from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.tacker_bridge import V1Instance, healed, hook, scaled_in
 
 
@@ -25,14 +29,11 @@ class KubernetesMgmtDriver(vnflcm_abstract_driver.VnflcmMgmtAbstractDriver):
     def get_description(self):
         return "Kubernetes cluster on VMs"
 
-    def registries(self, params):
-        """Return the registries that every node shall be able to pull from.
-
-        :param params: tacker_cir.params.k8s_cluster.ClusterParams
-        """
+    def registries(self, params: ClusterParams) -> Sequence[RegistryConnection]:
+        """Return the registries that every node shall be able to pull from."""
         return ()
 
-    def _check(self, instance):
+    def _check(self, instance: Instance) -> ClusterParams:
         """Return the checked parameters, with the registries that this driver connects."""
         params = lifecycle.check(instance)
         return replace(params, registries=tuple(self.registries(params)))
@@ -115,5 +116,5 @@ class PrivateRegistryKubernetesMgmtDriver(KubernetesMgmtDriver):
     def get_description(self):
         return "Kubernetes cluster on VMs that pulls from private registries"
 
-    def registries(self, params):
+    def registries(self, params: ClusterParams) -> Sequence[RegistryConnection]:
         return params.registries

@@ -226,8 +226,10 @@ def write(connection: Connection, due: Sequence[ManagedFile], remedy: str = RETR
 
 def _joined(last: Later | None, due: Sequence[ManagedFile]) -> bool:
     """Let files go with those that are about to be written anyway, if they are others."""
-    before = last.about if last else None
-    if not isinstance(before, list) or {f.path for f in before} & {f.path for f in due}:
+    if last is None or not isinstance(last.about, list):
+        return False
+    before = last.about
+    if {f.path for f in before} & {f.path for f in due}:
         return False
     before.extend(due)
     last.command, last.stdin = _command(before)

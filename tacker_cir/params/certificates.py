@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -17,6 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 from tacker_cir import der, private_keys
+
+if TYPE_CHECKING:
+    # Before cryptography 40 the name is another.
+    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 #: Certificates in one file; a system's authorities are some 150.
 MAX_CERTIFICATES = 256
@@ -91,8 +96,8 @@ def belong_together(certificate: x509.Certificate, key: private_keys.PrivateKey)
     return _encoded(certificate.public_key()) == _encoded(key.public_key())
 
 
-def _encoded(key: object) -> bytes:
-    return key.public_bytes(  # type: ignore[attr-defined, no-any-return]
+def _encoded(key: CertificatePublicKeyTypes) -> bytes:
+    return key.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
 

@@ -22,7 +22,8 @@ from tacker_cir.login import Credentials
 from tacker_cir.package import VnfPackage
 from tacker_cir.params import registry_metadata, schema
 from tacker_cir.params.install_script import find_script_fault
-from tacker_cir.params.k8s_cluster_schema import KEY, SCHEMA, UNSUPPORTED
+from tacker_cir.params.k8s_cluster_schema import KEY as KEY
+from tacker_cir.params.k8s_cluster_schema import SCHEMA, UNSUPPORTED
 from tacker_cir.params.names import is_repository, split_server
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository, Key, Reader, find_parameter, shaped_reader
@@ -209,9 +210,9 @@ def read_vim_name(additional_params: Mapping[str, Any] | None) -> str | None:
 
 class _Reader(Reader):
     def read(self, flavour_id: str | None) -> ClusterParams:
-        pods = self._network(DEFAULT_POD_CIDR, *_POD_CIDR)
-        services = self._network(DEFAULT_CLUSTER_CIDR, *_CLUSTER_CIDR)
-        nodes = self._network(None, *_NODE_CIDR)
+        pods = self._network(DEFAULT_POD_CIDR, _POD_CIDR)
+        services = self._network(DEFAULT_CLUSTER_CIDR, _CLUSTER_CIDR)
+        nodes = self._network(None, _NODE_CIDR)
         self._find_overlaps({_POD_CIDR: pods, _CLUSTER_CIDR: services, _NODE_CIDR: nodes})
         packages = self._packages()
         runtime = self._container_runtime(packages)
@@ -258,14 +259,14 @@ class _Reader(Reader):
         return worker
 
     def _aspect(self, flavour_id: str | None, *keys: Key) -> str | None:
-        name = self.valid(*keys)
+        name: str | None = self.valid(*keys)
         known = self.package.scaling_aspects(flavour_id) if self.package else frozenset()
         if name is not None and known and name not in known:
             hint = schema.did_you_mean(name, sorted(known))
             self.fault(f"the VNF package has no scaling aspect {name!r}; {hint}", *keys)
         return name
 
-    def _network(self, default: IPv4Network | None, *keys: str) -> IPv4Network | None:
+    def _network(self, default: IPv4Network | None, keys: tuple[str, str]) -> IPv4Network | None:
         """Return a network, ``default`` where none is given, None where it is faulty."""
         text = self.valid(*keys)
         if text is None:
@@ -359,7 +360,7 @@ class _Reader(Reader):
         return self.apt_repository(key, suite="/", components=())
 
     def _container_runtime(self, packages: KubernetesPackages | None) -> str | None:
-        runtime = self.valid("container_runtime")
+        runtime: str | None = self.valid("container_runtime")
         if packages is None:
             return runtime
         if runtime is None and "container_runtime" not in self.raw:
@@ -379,7 +380,7 @@ class _Reader(Reader):
         )
 
     def _image_repository(self) -> str | None:
-        text = self.valid("image_repository")
+        text: str | None = self.valid("image_repository")
         if text is None:
             return None
         server, slash, path = text.partition("/")

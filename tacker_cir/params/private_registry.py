@@ -19,7 +19,8 @@ from tacker_cir.login import Credentials
 from tacker_cir.package import ImageArchive, PackageFileError, VnfPackage
 from tacker_cir.params import schema
 from tacker_cir.params.names import familiar, split_image
-from tacker_cir.params.private_registry_schema import KEY, SCHEMA
+from tacker_cir.params.private_registry_schema import KEY as KEY
+from tacker_cir.params.private_registry_schema import SCHEMA
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository, Reader, find_parameter, shaped_reader
 
@@ -205,7 +206,7 @@ class _Reader(Reader):
         return DockerPackage(given["name"], given.get("version"), repository, requested=True)
 
     def _data_path(self) -> str | None:
-        path = self.valid("data_path")
+        path: str | None = self.valid("data_path")
         if path is not None and not _may_hold_data(path):
             self.fault(
                 "expected a directory of its own for the registry's data, e.g. /srv/registry; got "

@@ -158,7 +158,7 @@ class Reader:
                 self._understood[key] = understand(text)
             except ValueError as error:
                 self._understood[key] = error
-        found = self._understood[key]
+        found: T | ValueError = self._understood[key]
         if isinstance(found, ValueError):
             raise found
         return found

@@ -126,7 +126,7 @@ class _ItemReader:
         if self._sound("skip_verify") and "certificate_path" in self._given:
             self._fault("expected certificate_path or skip_verify, not both", "skip_verify")
         server = read_server(self._reader, *self._at, "server")
-        certificate, key = self._client_pair()
+        certificate, client_key = self._client_pair()
         _, authorities = self._certificates("certificate_path")
         password = self._sound("password")
         mirror_fallback = self._sound("mirror_fallback")
@@ -137,7 +137,7 @@ class _ItemReader:
             password=Secret(password) if password else None,
             ca=authorities,
             client_certificate=certificate,
-            client_key=Secret(key) if key else None,
+            client_key=Secret(client_key) if client_key else None,
             skip_verify=bool(self._sound("skip_verify")),
             hosts=self._hosts(),
             token_server=self._token_server(),
@@ -253,7 +253,7 @@ class _ItemReader:
 
 def read_server(reader: Reader, *keys: Key) -> str | None:
     """Return a registry's ``host[:port]``, None where there is none or it is faulty."""
-    text = reader.valid(*keys)
+    text: str | None = reader.valid(*keys)
     if text is None:
         return None
     try:

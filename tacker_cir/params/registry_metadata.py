@@ -45,10 +45,10 @@ def read(metadata: Mapping[str, Any]) -> list[Any] | None:
             faults.append(Fault(f"metadata.{key}", problem))
     registries: list[Any] = []
     for _, key in sorted(parts.items()):
-        found, problem = _read_list(metadata[key])
+        found, fault = _read_list(metadata[key])
         registries += found
-        if problem:
-            faults.append(Fault(f"metadata.{key}", problem))
+        if fault:
+            faults.append(Fault(f"metadata.{key}", fault))
     faults += bounds.find_excess(registries, PATH)
     if faults:
         raise InvalidMetadata(faults)

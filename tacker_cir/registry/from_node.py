@@ -271,7 +271,7 @@ def get(
     if tls is not None:
         client.default_port = http.client.HTTPS_PORT
     secured = None if tls is None else _Tls(stream, tls, host)
-    client.sock = secured or stream  # type: ignore[assignment]
+    client.sock = secured or stream
     client.request("GET", path, headers=dict(headers))
     answer = client.getresponse()
     received = {

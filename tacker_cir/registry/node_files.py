@@ -295,14 +295,14 @@ def _hosts_lines(registries: Sequence[RegistryConnection]) -> list[str]:
 def _check_hosts(node: str, facts: Facts, registries: Sequence[RegistryConnection]) -> None:
     """Refuse a name that a line of others gives another address: the first line counts."""
     others = _read(node, facts, HOSTS, lambda text: hosts.addresses(text or ""))
-    for registry in registries:
-        for name in registry.hosts.names if registry.hosts else ():
-            address = others.get(name.lower(), registry.hosts.address)
-            if address != registry.hosts.address:
+    for registry, entry in ((r, r.hosts) for r in registries if r.hosts):
+        for name in entry.names:
+            address = others.get(name.lower(), entry.address)
+            if address != entry.address:
                 raise HostError(
                     node,
                     f"write the address of registry {registry.server}",
-                    f"{HOSTS} says already that {name} is {address}, not {registry.hosts.address}",
+                    f"{HOSTS} says already that {name} is {address}, not {entry.address}",
                     "correct hosts_string, or remove the line from the machine or its image",
                 )
 

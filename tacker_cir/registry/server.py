@@ -133,10 +133,11 @@ def _ensure_image(machine: Machine, params: PrivateRegistryParams, report: Repor
         _pull(machine, reference)
         report.changes.append(f"image {reference} pulled")
     else:
-        with answer_of(machine.node, _LOOK):
-            is_current = bool(present) and _came_from(params.image, reference, present, facts)
-        if present and is_current:
-            return present
+        if present:
+            with answer_of(machine.node, _LOOK):
+                is_current = _came_from(params.image, reference, present, facts)
+            if is_current:
+                return present
         _load(machine, params.image)
         report.changes.append(f"image {reference} loaded from {params.image.path.name}")
     loaded = gather(machine.connection, images=[reference]).images.get(reference)
@@ -267,7 +268,8 @@ def data_source(container: Mapping[str, Any]) -> str | None:
     """Return the machine's directory that holds the container's registry data."""
     for mount in container.get("Mounts") or ():
         if mount.get("Destination") == CONTAINER_DATA:
-            return mount.get("Source")
+            source: str | None = mount.get("Source")
+            return source
     return None
 
 

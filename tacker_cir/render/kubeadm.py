@@ -196,4 +196,5 @@ def _arguments(minor: int, arguments: Mapping[str, str]) -> Any:
 
 
 def _dump(documents: Sequence[Mapping[str, Any]]) -> str:
-    return yaml.safe_dump_all(documents, explicit_start=True, sort_keys=False)
+    text: str = yaml.safe_dump_all(documents, explicit_start=True, sort_keys=False)
+    return text
