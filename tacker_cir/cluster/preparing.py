@@ -21,8 +21,9 @@ from tacker_cir.cluster.topology import MASTER, ClusterNode, Topology
 from tacker_cir.command import Command
 from tacker_cir.config import TimeLimits
 from tacker_cir.facts import Facts, gather
-from tacker_cir.host import runtime as host_runtime
+from tacker_cir.host import runtimes
 from tacker_cir.host.machine import Machine
+from tacker_cir.host.runtimes.base import NodeRuntime
 from tacker_cir.host.system import check_clock, check_supported, wait_first_boot
 from tacker_cir.params.k8s_cluster import ClusterParams, KubernetesPackages
 from tacker_cir.params.names import split_server
@@ -33,7 +34,6 @@ from tacker_cir.render import hosts as render_hosts
 from tacker_cir.render.kubeadm import KubeadmCluster, KubeadmNode
 from tacker_cir.render.kubeadm import init as render_init
 from tacker_cir.render.no_proxy import no_proxy
-from tacker_cir.runtimes import RUNTIMES
 from tacker_cir.ssh import Connection, Result
 
 LOG = logging.getLogger(__name__)
@@ -102,6 +102,11 @@ class Site:
     version: str
 
     @property
+    def runtime(self) -> NodeRuntime:
+        """The container runtime of the nodes."""
+        return runtimes.RUNTIMES[self.params.container_runtime]
+
+    @property
     def packages(self) -> KubernetesPackages:
         return replace(self.params.packages, version=self.version)
 
@@ -135,8 +140,7 @@ class Site:
         return network
 
     def kubeadm_node(self, node: ClusterNode) -> KubeadmNode:
-        socket = RUNTIMES[self.params.container_runtime].socket
-        return KubeadmNode(self.version, node.name, node.address, socket)
+        return KubeadmNode(self.version, node.name, node.address, self.runtime.kind.socket)
 
     def kubeadm_cluster(self, host: Host, *, in_container: bool) -> KubeadmCluster:
         """Return the cluster's settings as its first master has to know them."""
@@ -146,9 +150,7 @@ class Site:
             cluster_cidr=self.params.cluster_cidr,
             names=self.topology.api_addresses,
             image_repository=self.params.image_repository,
-            cgroup_driver=host_runtime.cgroup_driver(
-                host.machine.facts, self.params.container_runtime
-            ),
+            cgroup_driver=self.runtime.cgroup_driver(host.machine.facts),
             limits_connections=not in_container,
         )
 
@@ -164,12 +166,12 @@ def read_facts(connection: Connection) -> Facts:
             install.BEGUN,
             *install.PATHS,
             *load_balancer.PATHS,
-            *host_runtime.PATHS,
+            *runtimes.PATHS,
             *access.FILES,
         ),
-        contents=(*host_runtime.CONTENTS, *access.CONTENTS, credentials.CA),
-        trees=access.TREES,
-        effective=host_runtime.EFFECTIVE,
+        contents=(*runtimes.CONTENTS, *access.CONTENTS, credentials.CA),
+        trees=runtimes.TREES,
+        effective=runtimes.EFFECTIVE,
     )
 
 
@@ -239,7 +241,7 @@ def prepare(host: Host, site: Site) -> str:
     wait_first_boot(machine)
     check_clock(machine)
     # A file that nobody can complete is told before anything is changed.
-    lines, runtime = site.host_lines, params.container_runtime
+    lines, runtime = site.host_lines, site.runtime
     plan(str(node), machine.facts, site.params.registries, runtime, tuple(lines))
     batch = Batch(machine.connection)
     script = script_of(host, site, batch)
@@ -282,25 +284,24 @@ def prepare(host: Host, site: Site) -> str:
 def _check_suits(host: Host, site: Site) -> None:
     # A member runs, whatever its operator did to make it run.
     if not host.has_joined:
-        check_suits(str(host.node), host.machine.facts, site.version)
+        check_suits(str(host.node), host.machine.facts, site.version, site.runtime)
 
 
 def _ensure_runtime(batch: Batch, host: Host, site: Site) -> None:
     """Make the runtime serve, and know its registries."""
-    params, image = site.params, None
-    on_containerd = params.container_runtime == "containerd"
-    if on_containerd:
+    runtime, params, image = site.runtime, site.params, None
+    if runtime.pulls_sandboxes:
         image = host.pause_image or _pause_image(batch.run(_list_images(site)))
-        # It reads them at each pull: it need not serve yet, and all goes in one round trip.
+    if runtime.reads_registries_late:
+        # It need not serve yet, and all goes in one round trip.
         connect_registries(batch, host, site)
-    host_runtime.ensure_runtime(
+    runtime.ensure(
         host.machine.over(batch),
-        runtime=params.container_runtime,
         sandbox_image=image,
         proxy=params.proxy,
         no_proxy=site.no_proxy,
     )
-    if not on_containerd:
+    if not runtime.reads_registries_late:
         connect_registries(batch, host, site)
 
 
@@ -312,7 +313,7 @@ def connect_registries(connection: Connection, host: Host, site: Site) -> None:
     access.ensure_access(
         host.machine.over(connection),
         site.params.registries,
-        runtime=site.params.container_runtime,
+        runtime=site.runtime,
         node_lines=site.host_lines,
     )
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 from tacker_cir import kubernetes_versions
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts
+from tacker_cir.host.runtimes.base import NodeRuntime
 
 
-def check_suits(node: str, facts: Facts, version: str) -> None:
+def check_suits(node: str, facts: Facts, version: str, runtime: NodeRuntime) -> None:
     """Refuse a machine on which this Kubernetes does not run.
 
     A container runtime that is not there yet is not judged: ask again once it is.
 
     :param version: of Kubernetes, ``1.NN.P``
+    :param runtime: of the node
     :raises HostError: naming what the machine has
     """
     minor = kubernetes_versions.minor(version)
@@ -30,16 +32,8 @@ def check_suits(node: str, facts: Facts, version: str) -> None:
             f"use an image that boots with cgroup version 2 (kernel option "
             f"systemd.unified_cgroup_hierarchy=1), or a kubernetes_version before 1.{first}",
         )
-    if minor >= kubernetes_versions.FIRST_WITHOUT_CONTAINERD_1 and facts.containerd[:2] == "1.":
-        first = kubernetes_versions.FIRST_WITHOUT_CONTAINERD_1
-        raise _unsuitable(
-            node,
-            version,
-            f"the VM has containerd {facts.containerd}, and since 1.{first} Kubernetes is for "
-            "containerd 2.0 and later",
-            "use an image that has containerd 2 or whose apt sources have it, or a "
-            f"kubernetes_version before 1.{first}",
-        )
+    if shortfall := runtime.shortfall(facts, minor):
+        raise _unsuitable(node, version, *shortfall)
 
 
 def _unsuitable(node: str, version: str, cause: str, remedy: str) -> HostError:

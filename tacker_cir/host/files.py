@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from tacker_cir import log as logging
 from tacker_cir.command import Command
@@ -16,6 +16,8 @@ from tacker_cir.facts import Facts, unfinished
 from tacker_cir.ssh import RETRY, Connection, Later
 
 LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _ANYTHING = "*"
 _NOTHING = "-"
@@ -211,6 +213,28 @@ def unusable(node: str, path: str, error: ValueError) -> HostError:
         f"the file {error}",
         "repair the file on the machine or in the VM's image, or remove it",
     )
+
+
+def understood(node: str, facts: Facts, path: str, understand: Callable[[str | None], T]) -> T:
+    """Return what is made of the text of a file of others.
+
+    :param understand: gets the text, None where there is no file
+    :raises HostError: it does not understand it
+    """
+    try:
+        return understand(facts.text(path))
+    except ValueError as error:
+        raise unusable(node, path, error) from None
+
+
+def kept_secret(facts: Facts, path: str, text: str | None) -> ManagedFile:
+    """Return a file of others with secrets: for root only where it changes, whatever mode it had.
+
+    Parameters as for :func:`kept`.
+    """
+    content = None if text is None else text.encode()
+    unchanged = facts.contents.get(path) == content
+    return kept(facts, path, text, None if unchanged else 0o600)
 
 
 def write(connection: Connection, due: Sequence[ManagedFile], remedy: str = RETRY) -> None:

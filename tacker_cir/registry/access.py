@@ -3,25 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from tacker_cir import log as logging
 from tacker_cir.command import Command
-from tacker_cir.exceptions import HostError
-from tacker_cir.facts import registry_config
-from tacker_cir.host import docker
+from tacker_cir.host import runtimes
 from tacker_cir.host.files import ManagedFile
 from tacker_cir.host.machine import Machine
-from tacker_cir.host.runtime import DOCKER_DAEMON
+from tacker_cir.host.runtimes.base import NodeRuntime
 from tacker_cir.host.service import Service
 from tacker_cir.params.registry_connection import RegistryConnection
-from tacker_cir.reading import Unreadable
 from tacker_cir.registry import node_files
 from tacker_cir.registry.node_files import KUBELET_LOGINS, STATE, Owned, Plan
-from tacker_cir.render.docker_daemon import Registries
 from tacker_cir.ssh import Connection
-from tacker_cir.waiting import Deadline, NotYet, wait_until
 
 LOG = logging.getLogger(__name__)
 
@@ -32,7 +26,6 @@ _KUBELET_CONFIG = "/var/lib/kubelet/config.yaml"
 #: What :func:`ensure_access` must know: to be given to :func:`tacker_cir.facts.gather`.
 FILES = (KUBELET.pending, _KUBELET_CONFIG)
 CONTENTS = node_files.CONTENTS
-TREES = node_files.TREES
 
 _REMOVE_EMPTY = 'for directory; do rmdir -- "$directory" 2>/dev/null || :; done'
 
@@ -41,7 +34,7 @@ def ensure_access(
     machine: Machine,
     registries: Sequence[RegistryConnection],
     *,
-    runtime: str,
+    runtime: NodeRuntime,
     node_lines: Iterable[str] = (),
 ) -> list[str]:
     """Make a node able to pull from exactly these registries; do only what is missing.
@@ -49,18 +42,19 @@ def ensure_access(
     Nothing is restarted that containers depend on: Docker re-reads its settings while it runs,
     containerd reads them at each pull.
 
-    :param machine: read with :data:`FILES`, :data:`CONTENTS` and :data:`TREES`
-    :param runtime: ``docker`` or ``containerd``
+    :param machine: read with :data:`FILES`, :data:`CONTENTS`, and what
+        :mod:`tacker_cir.host.runtimes` names
+    :param runtime: of the node
     :param node_lines: lines of the cluster's own for /etc/hosts
     :return: what was changed, one line each; empty where all was as it shall be
     :raises HostError: a step failed; a later call goes on where this one stopped
     """
     wanted = node_files.plan(machine.node, machine.facts, registries, runtime, tuple(node_lines))
     _warn(machine.node, registries)
-    with machine.taken_back([DOCKER_DAEMON], docker.reload):
+    with runtimes.taken_back(machine):
         changes = _write(machine, wanted)
-        if runtime == "docker":
-            changes += _reload_docker(machine, wanted, DOCKER_DAEMON in changes)
+        before, after = wanted.before.entries, wanted.after.entries
+        changes += runtime.take_over(machine, before, after, tuple(changes))
     changes += _restart_kubelet(machine)
     # Last: what is gone is forgotten once it is gone everywhere.
     machine.ensure(_state(wanted.after))
@@ -94,53 +88,6 @@ def _remove_empty(connection: Connection, wanted: Plan) -> None:
     directories = tuple(dict.fromkeys(path.rpartition("/")[0] for path in gone))
     if directories:
         connection.later(Command.script("remove empty directories", _REMOVE_EMPTY, *directories))
-
-
-def _reload_docker(machine: Machine, wanted: Plan, changed: bool) -> list[str]:
-    """Have Docker take over its registries, which it does without a restart."""
-    connection, facts = machine.connection, machine.facts
-    here, gone = wanted.after.daemon, wanted.gone
-    if not facts.is_started(docker.DOCKER.name) or (
-        not changed and is_loaded(facts.docker_registries, here, gone)
-    ):
-        return []
-    docker.reload(machine)
-    ask = Command(("docker", "info", "--format", "{{json .RegistryConfig}}"), "reload Docker")
-
-    def attempt() -> None:
-        try:
-            facts.docker_registries = registry_config(connection.run(ask).stdout)
-        except Unreadable:
-            raise NotYet from None
-        if not is_loaded(facts.docker_registries, here, gone):
-            raise NotYet
-
-    kept_old = HostError(
-        machine.node,
-        ask.step,
-        f"Docker did not take over the registries of {DOCKER_DAEMON}",
-        "look at 'journalctl -u docker' of the VM; an option of the daemon's command line may "
-        "stand against the file",
-    )
-    wait_until(attempt, Deadline(machine.limits.service_timeout), lambda _last: kept_old)
-    return ["Docker's settings reloaded"]
-
-
-def is_loaded(registries: Mapping[str, Any] | None, entries: Registries, gone: Registries) -> bool:
-    """Tell whether the daemon has certain registries and has certain others no longer.
-
-    :param registries: ``docker info``'s RegistryConfig
-    """
-    have = registries or {}
-    indexes = have.get("IndexConfigs") or {}
-    insecure = {name for name, index in indexes.items() if not index.get("Secure", True)}
-    mirrors = {url.rstrip("/") for url in have.get("Mirrors") or ()}
-    return (
-        insecure.issuperset(entries.insecure)
-        and insecure.isdisjoint(gone.insecure)
-        and mirrors.issuperset(entries.mirrors)
-        and mirrors.isdisjoint(gone.mirrors)
-    )
 
 
 def _restart_kubelet(machine: Machine) -> list[str]:

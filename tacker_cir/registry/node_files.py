@@ -9,26 +9,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
 from tacker_cir import log as logging
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts
-from tacker_cir.host import docker
-from tacker_cir.host.files import ManagedFile, kept, unusable
-from tacker_cir.host.runtime import CONTAINERD_CERTS_D, DOCKER_DAEMON
+from tacker_cir.host import runtimes
+from tacker_cir.host.files import ManagedFile, kept, kept_secret, understood, unusable
+from tacker_cir.host.runtimes.base import Entries, NodeRuntime
 from tacker_cir.params.registry_connection import RegistryConnection
-from tacker_cir.registry import certs_d
-from tacker_cir.render import docker_auth, docker_daemon, hosts
-from tacker_cir.render.docker_daemon import CommandLine, Registries
+from tacker_cir.render import docker_auth, hosts
 from tacker_cir.text import shown
 
-DOCKER_CERTS_D = "/etc/docker/certs.d"
-#: Logins of root's docker command, and those of the kubelet for every pod.
-DOCKER_LOGINS = "/root/.docker/config.json"
+#: Logins of the kubelet for every pod.
 KUBELET_LOGINS = "/var/lib/kubelet/config.json"
 HOSTS = "/etc/hosts"
 #: Whether that file counts (nsswitch.conf(5)).
@@ -39,28 +34,15 @@ HOSTS_TEMPLATE = "/etc/cloud/templates/hosts.debian.tmpl"
 #: What of all this is ours.
 STATE = "/var/lib/tacker-cir/registries.json"
 
-#: What :func:`plan` must know.
-CONTENTS = (
-    DOCKER_DAEMON,
-    DOCKER_LOGINS,
-    KUBELET_LOGINS,
-    HOSTS,
-    HOSTS_TEMPLATE,
-    NAME_SERVICES,
-    STATE,
-)
-TREES = (DOCKER_CERTS_D, CONTAINERD_CERTS_D)
+#: What :func:`plan` must know, besides what the runtimes name.
+CONTENTS = (KUBELET_LOGINS, HOSTS, HOSTS_TEMPLATE, NAME_SERVICES, STATE)
 
 LOG = logging.getLogger(__name__)
 
 # What a record that was cut off still tells of whole files.
-_COMPLETE_PATH = re.compile(
-    rf'"((?:{re.escape(DOCKER_CERTS_D)}|{re.escape(CONTAINERD_CERTS_D)})/[^"\n]+)"'
-)
+_COMPLETE_PATH = re.compile(rf'"((?:{"|".join(map(re.escape, runtimes.TREES))})/[^"\n]+)"')
 
 _HOSTS_LINE = re.compile(r"^[ \t]*hosts:([^#\n]*)", re.MULTILINE)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,14 +50,12 @@ class Owned:
     """What is ours of a node's files.
 
     :param files: paths of whole files
-    :param daemon: entries of Docker's daemon.json
-    :param docker_logins: servers in root's config.json
+    :param entries: what is ours in runtimes' files, by what it is
     :param kubelet_logins: servers in the kubelet's config.json
     """
 
     files: tuple[str, ...] = ()
-    daemon: Registries = field(default_factory=Registries)
-    docker_logins: tuple[str, ...] = ()
+    entries: Entries = field(default_factory=dict)
     kubelet_logins: tuple[str, ...] = ()
 
     @classmethod
@@ -88,38 +68,31 @@ class Owned:
             return cls()
         try:
             document = json.loads(text)
-            lists = {key: tuple(document[key]) for key in _LISTS}
+            files, logins = (tuple(document[key]) for key in (_FILES, _KUBELET_LOGINS))
+            # One that is not there is of a runtime that nobody knew then.
+            entries = {n: tuple(document[n]) for n in runtimes.ENTRIES if document.get(n)}
         except (ValueError, TypeError, KeyError):
             raise ValueError("is not what an earlier operation wrote") from None
-        daemon = Registries(lists["insecure_registries"], lists["registry_mirrors"])
-        return cls(lists["files"], daemon, lists["docker_logins"], lists["kubelet_logins"])
+        return cls(files, entries, logins)
 
     def dump(self) -> str | None:
         """Return it as text for the node, None where nothing is ours."""
-        if self == Owned():
+        values = {_FILES: self.files, **self.entries, _KUBELET_LOGINS: self.kubelet_logins}
+        if not any(values.values()):
             return None
-        values = (
-            self.files,
-            self.daemon.insecure,
-            self.daemon.mirrors,
-            self.docker_logins,
-            self.kubelet_logins,
-        )
-        return json.dumps(dict(zip(_LISTS, values, strict=True)), indent=4) + "\n"
+        return json.dumps({key: values.get(key, ()) for key in _LISTS}, indent=4) + "\n"
 
     def __or__(self, other: Owned) -> Owned:
+        names = (*self.entries, *other.entries)
         return Owned(
             _union(self.files, other.files),
-            Registries(
-                _union(self.daemon.insecure, other.daemon.insecure),
-                _union(self.daemon.mirrors, other.daemon.mirrors),
-            ),
-            _union(self.docker_logins, other.docker_logins),
+            {n: _union(self.entries.get(n, ()), other.entries.get(n, ())) for n in names},
             _union(self.kubelet_logins, other.kubelet_logins),
         )
 
 
-_LISTS = ("files", "insecure_registries", "registry_mirrors", "docker_logins", "kubelet_logins")
+_FILES, _KUBELET_LOGINS = "files", "kubelet_logins"
+_LISTS = (_FILES, *runtimes.ENTRIES, _KUBELET_LOGINS)
 
 
 @dataclass(frozen=True)
@@ -128,29 +101,18 @@ class Plan:
 
     :param before: what is ours now
     :param files: in the order to write them; those to be removed last
-    :param options: registries that are options of Docker's command line
     """
 
     before: Owned
     after: Owned
     files: tuple[ManagedFile, ...]
-    options: Registries = field(default_factory=Registries)
-
-    @property
-    def gone(self) -> Registries:
-        """Registries that Docker shall know no longer."""
-        before, after, options = self.before.daemon, self.after.daemon, self.options
-        return Registries(
-            tuple(e for e in before.insecure if e not in (*after.insecure, *options.insecure)),
-            tuple(e for e in before.mirrors if e not in (*after.mirrors, *options.mirrors)),
-        )
 
 
 def plan(
     node: str,
     facts: Facts,
     registries: Sequence[RegistryConnection],
-    runtime: str,
+    runtime: NodeRuntime,
     node_lines: tuple[str, ...] = (),
 ) -> Plan:
     """Return what shall be on a node; parameters as for
@@ -159,48 +121,30 @@ def plan(
     :param node: the machine as the user knows it
     :raises HostError: a file of others cannot be completed
     """
-    on_docker = runtime == "docker"
     before = _owned(node, facts)
-    if on_docker:
-        own_files = certs_d.docker_files(DOCKER_CERTS_D, registries)
-    else:
-        own_files = certs_d.containerd_files(CONTAINERD_CERTS_D, registries)
-    logins = _logins(registries)
-    entries = _daemon_entries(registries) if on_docker else Registries()
-    command_line = CommandLine.parse(facts.dockerd_words)
-    _check_command_line(node, command_line, entries)
-    in_file = command_line.for_file(entries)
-    daemon, our_entries = _read(
-        node,
-        facts,
-        DOCKER_DAEMON,
-        lambda text: docker_daemon.merge(text, before.daemon, in_file, command_line),
-    )
-    docker_logins, our_docker_logins = _read(
-        node,
-        facts,
-        DOCKER_LOGINS,
-        lambda text: docker_auth.merge(text, before.docker_logins, logins if on_docker else {}),
-    )
-    kubelet_logins, our_kubelet_logins = _read(
+    own_files = runtime.registry_files(registries)
+    # A runtime that the node had before gives back what was ours in its files.
+    shared = [
+        each.complete(node, facts, before.entries, registries if each is runtime else ())
+        for each in runtimes.RUNTIMES.values()
+    ]
+    logins = {r.server: r.login.reveal() for r in registries if r.login}
+    kubelet_logins, our_kubelet_logins = understood(
         node,
         facts,
         KUBELET_LOGINS,
         lambda text: docker_auth.merge(text, before.kubelet_logins, logins),
     )
-    after = Owned(
-        tuple(file.path for file in own_files), our_entries, our_docker_logins, our_kubelet_logins
-    )
+    entries = {name: ours for each in shared for name, ours in each.entries.items() if ours}
+    after = Owned(tuple(file.path for file in own_files), entries, our_kubelet_logins)
     files = (
         *own_files,
         *hosts_files(node, facts, registries, node_lines),
-        kept(facts, DOCKER_DAEMON, daemon, check=docker.JUDGE),
-        # Logins are secrets, whatever mode an earlier file had.
-        _secret(DOCKER_LOGINS, docker_logins, facts),
-        _secret(KUBELET_LOGINS, kubelet_logins, facts),
+        *(file for each in shared for file in each.files),
+        kept_secret(facts, KUBELET_LOGINS, kubelet_logins),
         *(ManagedFile(path, None) for path in before.files if path not in after.files),
     )
-    return Plan(before, after, files, command_line.registries)
+    return Plan(before, after, files)
 
 
 def hosts_files(
@@ -221,37 +165,15 @@ def hosts_files(
         return hosts.with_block(hosts.LOCALHOST if is_empty else text or "", lines)
 
     return [
-        kept(facts, path, _read(node, facts, path, partial(with_lines, path=path)))
+        kept(facts, path, understood(node, facts, path, partial(with_lines, path=path)))
         for path in (HOSTS, HOSTS_TEMPLATE)
         if path == HOSTS or path in facts.contents
     ]
 
 
-def _read(node: str, facts: Facts, path: str, understand: Callable[[str | None], T]) -> T:
-    """Return what ``understand`` makes of a file's text."""
-    try:
-        return understand(facts.text(path))
-    except ValueError as error:
-        raise unusable(node, path, error) from None
-
-
-def _check_command_line(node: str, command_line: CommandLine, entries: Registries) -> None:
-    """Refuse what could only be in a file beside which Docker would not start any more."""
-    left_over = command_line.left_over(entries)
-    if left_over:
-        options = " ".join(dict.fromkeys(option for option, _ in left_over))
-        needed = " ".join(f"{option}={value}" for option, value in left_over)
-        raise HostError(
-            node,
-            f"complete {DOCKER_DAEMON}",
-            f"dockerd is started with {options}, and does not start where the file has the same",
-            f"add {needed} to its command line, or move what is there into the file",
-        )
-
-
 def _owned(node: str, facts: Facts) -> Owned:
     """Return what is ours. A record that was cut off when it was written is made anew."""
-    text = _read(node, facts, STATE, lambda text: text)
+    text = understood(node, facts, STATE, lambda text: text)
     try:
         return Owned.parse(text)
     except ValueError as error:
@@ -281,20 +203,13 @@ def _logins(registries: Sequence[RegistryConnection]) -> dict[str, str]:
     return {r.server: r.login.reveal() for r in registries if r.login}
 
 
-def _daemon_entries(registries: Sequence[RegistryConnection]) -> Registries:
-    return Registries(
-        tuple(r.server for r in registries if not r.https or r.skip_verify),
-        tuple(r.url for r in registries if r.mirror_of),
-    )
-
-
 def _hosts_lines(registries: Sequence[RegistryConnection]) -> list[str]:
     return [hosts.line(r.hosts.address, r.hosts.names) for r in registries if r.hosts]
 
 
 def _check_hosts(node: str, facts: Facts, registries: Sequence[RegistryConnection]) -> None:
     """Refuse a name that a line of others gives another address: the first line counts."""
-    others = _read(node, facts, HOSTS, lambda text: hosts.addresses(text or ""))
+    others = understood(node, facts, HOSTS, lambda text: hosts.addresses(text or ""))
     for registry, entry in ((r, r.hosts) for r in registries if r.hosts):
         for name in entry.names:
             address = others.get(name.lower(), entry.address)
@@ -309,7 +224,7 @@ def _check_hosts(node: str, facts: Facts, registries: Sequence[RegistryConnectio
 
 def _check_name_services(node: str, facts: Facts) -> None:
     """Refuse a machine that asks others before it looks into its hosts file, or never does."""
-    text = _read(node, facts, NAME_SERVICES, lambda text: text or "")
+    text = understood(node, facts, NAME_SERVICES, lambda text: text or "")
     told = _HOSTS_LINE.search(text)
     services = [word for word in told[1].split() if word.isalpha()] if told else ["files"]
     # systemd-resolved reads the file as well.
@@ -322,13 +237,6 @@ def _check_name_services(node: str, facts: Facts) -> None:
             f"{shown(' '.join(services))}",
             f"let 'files' be the first in the line 'hosts' of {NAME_SERVICES}",
         )
-
-
-def _secret(path: str, text: str | None, facts: Facts) -> ManagedFile:
-    """Return a file of logins: for root only where there is a login of ours in it."""
-    content = None if text is None else text.encode()
-    unchanged = facts.contents.get(path) == content
-    return kept(facts, path, text, None if unchanged else 0o600)
 
 
 def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import CommandFailed, CommandTimeout, HostError
 from tacker_cir.host.machine import Machine
-from tacker_cir.host.runtime import CONTAINERD_CERTS_D
+from tacker_cir.host.runtimes.base import NodeRuntime
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry.pull_faults import PullFault, tell
 from tacker_cir.registry.visit import AccessFault, PassingFault, Trust, Visit
@@ -24,28 +24,16 @@ LOG = logging.getLogger(__name__)
 
 _NODE_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
-_DOCKER_PULL = 'exec docker --config /root/.docker pull --quiet "$1"'
-# crictl asks what the kubelet asks; it is there where kubeadm's package brought it. It takes the
-# login since 1.24; an older one, and ctr, have that of hosts.toml.
-_CRI_PULL = r"""
-IFS= read -r login || :
-if command -v crictl >/dev/null 2>&1; then
-  if [ -n "$login" ]; then export CRICTL_AUTH="$login"; fi
-  exec crictl --runtime-endpoint unix:///run/containerd/containerd.sock pull "$1"
-fi
-exec ctr -n k8s.io images pull --hosts-dir "$2" "$1" >/dev/null
-"""
-
 
 def verify_access(
-    machine: Machine, registries: Sequence[RegistryConnection], *, runtime: str
+    machine: Machine, registries: Sequence[RegistryConnection], *, runtime: NodeRuntime
 ) -> None:
     """Prove that a node resolves, reaches, trusts and may use each registry, and pulls from it.
 
     Every registry is tried, so that one error tells all that is wrong; one that restarts is asked
     again.
 
-    :param runtime: ``docker`` or ``containerd``
+    :param runtime: of the node
     :raises HostError: naming each registry that failed, why, and what to do
     """
     connection = machine.connection
@@ -86,15 +74,13 @@ def _node_trust(connection: Connection) -> Trust:
     return Trust(authorities, facts.clock_ahead(facts.seconds_of(clock), asked))
 
 
-def _pull(machine: Machine, registry: RegistryConnection, image: str, runtime: str) -> None:
+def _pull(machine: Machine, registry: RegistryConnection, image: str, runtime: NodeRuntime) -> None:
     """Pull an image with the node's runtime and the kubelet's login.
 
     :raises AccessFault: it cannot be pulled
     """
     timeout = machine.limits.image_timeout
-    script = _DOCKER_PULL if runtime == "docker" else _CRI_PULL
-    command = Command.script(f"pull {image}", script, image, CONTAINERD_CERTS_D)
-    login = f"{registry.login.reveal()}\n".encode() if registry.login else b""
+    command, login = runtime.pull(image, registry.login)
     try:
         machine.connection.run(command, stdin=login, timeout=timeout)
     except CommandTimeout:

@@ -12,6 +12,7 @@ import pytest
 
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import gather
+from tacker_cir.host.runtimes import RUNTIMES
 from tacker_cir.host.system import check_clock
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry.verify import verify_access
@@ -100,7 +101,7 @@ def test_a_registry_is_judged_by_the_node_s_clock(at_time, dial, tmp_path, ahead
     start = time.monotonic()
     try:
         asked = machine(connection, registry_timeout=5, image_timeout=5)
-        verify_access(asked, [info], runtime="containerd")
+        verify_access(asked, [info], runtime=RUNTIMES["containerd"])
         found = ""
     except HostError as error:
         found = str(error)

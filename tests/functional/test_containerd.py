@@ -13,10 +13,8 @@ import pytest
 
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts, gather
-from tacker_cir.host import containerd
-from tacker_cir.host import runtime as host_runtime
 from tacker_cir.host.files import unfinished
-from tacker_cir.host.runtime import cgroup_driver
+from tacker_cir.host.runtimes import RUNTIMES, containerd
 from tacker_cir.host.service import Service
 from tacker_cir.render.containerd_config import CRI, tomllib
 from tacker_cir.ssh import Connection
@@ -28,6 +26,7 @@ pytestmark = pytest.mark.skipif(not IS_ROOT, reason="the files belong to root")
 
 PAUSE = "registry.example.com:5000/pause:3.9"
 CERTS_D = containerd.CONTAINERD_CERTS_D
+RUNTIME = RUNTIMES["containerd"]
 
 
 @pytest.fixture(scope="session")
@@ -57,18 +56,13 @@ class Node:
             self.connection,
             files=paths,
             contents=[str(self.config)],
-            effective=host_runtime.EFFECTIVE,
+            effective=RUNTIME.effective,
         )
 
     def ensure(self, facts: Facts | None = None) -> Facts:
         facts = facts or self.facts()
         facts.cgroup2 = True
-        containerd.ensure_containerd(
-            machine(self.connection, facts, service_timeout=0),
-            sandbox_image=PAUSE,
-            systemd_cgroup=cgroup_driver(facts, "containerd") == "systemd",
-            proxy_files=(),
-        )
+        RUNTIME.ensure(machine(self.connection, facts, service_timeout=0), sandbox_image=PAUSE)
         return facts
 
     def calls(self) -> list[str]:
@@ -114,7 +108,7 @@ def test_the_file_is_in_effect(node):
     assert facts.containerd and node.calls() == ["restart"]
     cri = tomllib.loads(facts.containerd_dump)["plugins"][CRI]
     assert cri["registry"]["config_path"] == CERTS_D and cri["sandbox_image"] == PAUSE
-    assert cgroup_driver(facts, "containerd") == "systemd"
+    assert RUNTIME.cgroup_driver(facts) == "systemd"
     text, sent = node.config.read_text(), node.connection.commands
     node.ensure(node.facts())
     assert node.calls() == [] and node.config.read_text() == text
@@ -177,7 +171,7 @@ def test_the_default_runtime_of_the_file(node):
     facts = node.ensure()
     found = tomllib.loads(facts.containerd_dump)["plugins"][CRI]["containerd"]["runtimes"]
     assert found["nvidia"]["options"]["SystemdCgroup"] is True
-    assert cgroup_driver(facts, "containerd") == "systemd"
+    assert RUNTIME.cgroup_driver(facts) == "systemd"
 
 
 def test_what_the_cri_does_not_bear_is_taken_back(node, tmp_path):

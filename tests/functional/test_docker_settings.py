@@ -16,8 +16,9 @@ import pytest
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts, gather
 from tacker_cir.host import docker
-from tacker_cir.host import runtime as host_runtime
 from tacker_cir.host.files import kept
+from tacker_cir.host.runtimes import RUNTIMES
+from tacker_cir.host.runtimes import docker as docker_runtime
 from tacker_cir.host.service import Service
 from tacker_cir.registry import access
 from tacker_cir.registry.node_files import Owned, Plan
@@ -84,9 +85,10 @@ def node(make_sshd, dial, tmp_path, monkeypatch) -> Node:
         proxy_drop_in = f"{tmp_path}/proxy.conf"
         pending = f"{tmp_path}/pending"
 
-    monkeypatch.setattr(host_runtime, "DOCKER", Elsewhere("docker"))
-    for module in (host_runtime, access):
-        monkeypatch.setattr(module, "DOCKER_DAEMON", str(tmp_path / "daemon.json"))
+    monkeypatch.setattr(docker_runtime, "DOCKER", Elsewhere("docker"))
+    monkeypatch.setattr(docker_runtime, "DAEMON_CONFIG", str(tmp_path / "daemon.json"))
+    judged = (str(tmp_path / "daemon.json"),)
+    monkeypatch.setattr(docker_runtime.DockerRuntime, "judged", judged)
     environment = [f"PATH={tmp_path}:{os.environ['PATH']}"]
     return Node(dial(make_sshd(environment=environment).start()), tmp_path)
 
@@ -106,7 +108,7 @@ def running_dockerd(node) -> Iterator[None]:
 
 def ensure(node: Node, facts: Facts) -> bool:
     used = machine(node.connection, facts, service_timeout=0)
-    return host_runtime.ensure_runtime(used, runtime="docker")
+    return RUNTIMES["docker"].ensure(used)
 
 
 def test_a_restart_that_fails_puts_the_file_back(node):
@@ -130,7 +132,7 @@ def test_a_restart_that_fails_puts_the_file_back(node):
 def plan(node: Node, facts: Facts, registries: Registries) -> Plan:
     text = json.dumps({"insecure-registries": registries.insecure})
     file = kept(facts, str(node.daemon), text, check=docker.JUDGE)
-    return Plan(Owned(), Owned(daemon=registries), (file,))
+    return Plan(Owned(), Owned(entries={"insecure_registries": registries.insecure}), (file,))
 
 
 @pytest.fixture
@@ -141,7 +143,7 @@ def reload(node, monkeypatch):
         monkeypatch.setattr(access.node_files, "plan", lambda *_a: plan(node, facts, registries))
         monkeypatch.setattr(access, "STATE", str(node.directory / "registries.json"))
         used = machine(node.connection, facts, service_timeout=0)
-        access.ensure_access(used, [], runtime="docker")
+        access.ensure_access(used, [], runtime=RUNTIMES["docker"])
 
     return run
 

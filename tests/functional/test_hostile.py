@@ -19,6 +19,7 @@ import pytest
 from tacker_cir import exceptions as exc
 from tacker_cir import ssh
 from tacker_cir.command import Command, Redactor, Secret
+from tacker_cir.host.runtimes import RUNTIMES
 from tacker_cir.hostkeys import AcceptAny
 from tacker_cir.inventory import Node
 from tacker_cir.params.registry_connection import RegistryConnection
@@ -67,7 +68,7 @@ def verify(connection: ssh.Connection, *registries: RegistryConnection) -> str:
     """Return what the user reads, "" where nothing is wrong."""
     try:
         asked = machine(connection, registry_timeout=0.1, image_timeout=5)
-        verify_access(asked, registries, runtime="containerd")
+        verify_access(asked, registries, runtime=RUNTIMES["containerd"])
     except exc.HostError as error:
         return str(error)
     return ""

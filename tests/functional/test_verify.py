@@ -21,6 +21,7 @@ import pytest
 
 from tacker_cir.command import Secret
 from tacker_cir.exceptions import HostError
+from tacker_cir.host.runtimes import RUNTIMES
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry.verify import verify_access
 from tests.certificates import Authority
@@ -119,7 +120,7 @@ def check(sshd, dial) -> Callable[..., None]:
 
     def verify(*registries: RegistryConnection, timeout: float = 0.5) -> None:
         asked = machine(connection, registry_timeout=timeout, image_timeout=5)
-        verify_access(asked, registries, runtime="containerd")
+        verify_access(asked, registries, runtime=RUNTIMES["containerd"])
 
     return verify
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tacker_cir.command import Command
 from tacker_cir.facts import Facts
-from tacker_cir.host import runtime as host_runtime
+from tacker_cir.host import runtimes
 from tacker_cir.host.machine import Machine
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry import access
@@ -107,16 +107,16 @@ class AccessNode:
         found = Machine.read(
             self.connection,
             LIMITS,
-            files=(*host_runtime.PATHS, *access.FILES),
-            contents=(*host_runtime.CONTENTS, *access.CONTENTS),
-            trees=access.TREES,
-            effective=host_runtime.EFFECTIVE,
+            files=(*runtimes.PATHS, *access.FILES),
+            contents=(*runtimes.CONTENTS, *access.CONTENTS),
+            trees=runtimes.TREES,
+            effective=runtimes.EFFECTIVE,
         )
         return found.over(connection or self.connection)
 
     def ensure_runtime(self, **options: Any) -> bool:
         """Set the runtime up."""
-        return host_runtime.ensure_runtime(self.read(), runtime=self.runtime.kind, **options)
+        return runtimes.RUNTIMES[self.runtime.kind].ensure(self.read(), **options)
 
     def ensure(
         self,
@@ -131,7 +131,7 @@ class AccessNode:
         return access.ensure_access(
             self.read(connection),
             registries,
-            runtime=self.runtime.kind,
+            runtime=runtimes.RUNTIMES[self.runtime.kind],
             node_lines=node_lines,
         )
 
@@ -144,7 +144,7 @@ class AccessNode:
         if not keep_images:
             self.forget_images()
         asked = Machine(self.connection, Facts(), LIMITS)
-        verify_access(asked, registries, runtime=self.runtime.kind)
+        verify_access(asked, registries, runtime=runtimes.RUNTIMES[self.runtime.kind])
 
     def forget_images(self) -> None:
         """Remove all images, so that a pull is one."""

@@ -14,7 +14,7 @@ import pytest
 
 from tacker_cir.command import Secret
 from tacker_cir.exceptions import ConnectionLost, HostError
-from tacker_cir.host.runtime import CONTAINERD_CONFIG
+from tacker_cir.host.runtimes.containerd import CONTAINERD_CONFIG
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.registry_connection import HostsEntry, RegistryConnection
 from tests.certificates import Authority

@@ -36,12 +36,13 @@ from tacker_cir.csar import CsarError
 from tacker_cir.csar.archive import load_yaml
 from tacker_cir.exceptions import InvalidRequest
 from tacker_cir.facts import Facts
+from tacker_cir.host import certs_d
 from tacker_cir.host import docker as host_docker
+from tacker_cir.host.runtimes.docker import daemon_entries
 from tacker_cir.image_archive import PackageFileError, read_image_archive
 from tacker_cir.params import k8s_cluster, private_registry, registry_metadata
 from tacker_cir.params.certificates import CertificateFault, read_certificates, read_key, to_pem
 from tacker_cir.params.private_registry import PrivateRegistryParams
-from tacker_cir.registry import certs_d, node_files
 from tacker_cir.registry.server import run_arguments
 from tacker_cir.render import apt, docker, docker_auth, docker_daemon, hosts, kubeadm
 from tacker_cir.render.no_proxy import no_proxy
@@ -464,7 +465,7 @@ def check_registries(registries: Any) -> None:
     logins = {r.server: r.login.reveal() for r in registries if r.login}
     text, ours = docker_auth.merge(None, (), logins)
     assert not logins or len(json.loads(text)["auths"]) == len(logins) == len(ours)
-    entries = node_files._daemon_entries(registries)
+    entries = daemon_entries(registries)
     text, _ = docker_daemon.merge(None, docker_daemon.Registries(), entries)
     assert docker_daemon.registries(text) == entries
     COUNTS["sets of registries read back as TOML and JSON"] += 1

@@ -12,10 +12,12 @@ from tacker_cir.cluster.suitability import check_suits
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts, FileFact
 from tacker_cir.host.machine import Machine
+from tacker_cir.host.runtimes import RUNTIMES
 from tests.machine import LIMITS, machine
 from tests.unit.cluster.test_build import M1, PARAMS, SIMPLE
 
 CGROUP = "the VM has cgroup version 1, on which no kubelet since 1.35 starts (failCgroupV1)"
+ON_CONTAINERD = RUNTIMES["containerd"]
 CONTAINERD = "and since 1.36 Kubernetes is for containerd 2.0 and later"
 OS = {"ID": "ubuntu", "VERSION_ID": "20.04"}
 
@@ -43,10 +45,10 @@ def facts(cgroup2, containerd, *files):
 )
 def test_what_a_version_needs(version, cgroup2, containerd, cause):
     if cause is None:
-        check_suits("node m (198.51.100.10)", facts(cgroup2, containerd), version)
+        check_suits("node m (198.51.100.10)", facts(cgroup2, containerd), version, ON_CONTAINERD)
         return
     with pytest.raises(HostError) as caught:
-        check_suits("node m (198.51.100.10)", facts(cgroup2, containerd), version)
+        check_suits("node m (198.51.100.10)", facts(cgroup2, containerd), version, ON_CONTAINERD)
     text = str(caught.value)
     assert f"node m (198.51.100.10), step 'check what Kubernetes {version} needs': {cause}" in text
     assert "or a kubernetes_version before 1.3" in text

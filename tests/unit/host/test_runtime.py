@@ -10,10 +10,11 @@ import pytest
 from tacker_cir.command import Secret
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts
-from tacker_cir.host.containerd import CONTAINERD, CONTAINERD_CONFIG
+from tacker_cir.host.docker import DAEMON_CONFIG as DOCKER_DAEMON
 from tacker_cir.host.docker import DOCKER
 from tacker_cir.host.files import kept
-from tacker_cir.host.runtime import DOCKER_DAEMON, ensure_runtime
+from tacker_cir.host.runtimes import RUNTIMES
+from tacker_cir.host.runtimes.containerd import CONTAINERD, CONTAINERD_CONFIG
 from tacker_cir.params.proxy import Proxy
 from tests.machine import machine
 from tests.unit.answering import Answering
@@ -46,7 +47,7 @@ def containerd_node(*, started: bool = True) -> Facts:
 def ready_node() -> Facts:
     """Return what a node has on which containerd was set up."""
     made = machine(Answering({SERVES: CRI + PLAIN}), containerd_node())
-    ensure_runtime(made, runtime="containerd", sandbox_image=PAUSE)
+    RUNTIMES["containerd"].ensure(made, sandbox_image=PAUSE)
     return made.facts
 
 
@@ -75,9 +76,9 @@ def with_note(facts: Facts, path: str) -> Facts:
 def test_docker_these_steps_then_none(facts, proxy, steps):
     connection = Answering({DOCKER_SERVES: "20.10.24\n"})
     made = machine(connection, facts)
-    assert ensure_runtime(made, runtime="docker", proxy=proxy) is bool(steps)
+    assert RUNTIMES["docker"].ensure(made, proxy=proxy) is bool(steps)
     assert connection.taken() == steps
-    assert not ensure_runtime(made, runtime="docker", proxy=proxy)
+    assert not RUNTIMES["docker"].ensure(made, proxy=proxy)
     assert connection.taken() == []
 
 
@@ -100,10 +101,10 @@ def test_docker_these_steps_then_none(facts, proxy, steps):
 def test_containerd_these_steps_then_none(facts, proxy, steps):
     connection = Answering({SERVES: CRI + PLAIN})
     made = machine(connection, facts)
-    options = {"runtime": "containerd", "sandbox_image": PAUSE, "proxy": proxy}
-    assert ensure_runtime(made, **options) is bool(steps)
+    runtime, options = RUNTIMES["containerd"], {"sandbox_image": PAUSE, "proxy": proxy}
+    assert runtime.ensure(made, **options) is bool(steps)
     assert connection.taken() == steps
-    assert not ensure_runtime(made, **options)
+    assert not runtime.ensure(made, **options)
     assert connection.taken() == []
 
 
@@ -117,5 +118,5 @@ def test_what_containerd_has_in_effect_is_known_afterwards():
 def test_a_runtime_that_is_not_there_is_told_before_anything_is_done(runtime):
     connection = Answering()
     with pytest.raises(HostError, match=f"there is no {runtime} on the machine"):
-        ensure_runtime(machine(connection), runtime=runtime)
+        RUNTIMES[runtime].ensure(machine(connection))
     assert connection.taken() == []

@@ -11,11 +11,12 @@ import pytest
 from tacker_cir.command import Secret
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts
-from tacker_cir.host.runtime import DOCKER_DAEMON
+from tacker_cir.host.docker import DAEMON_CONFIG as DOCKER_DAEMON
+from tacker_cir.host.runtimes import RUNTIMES, docker
+from tacker_cir.host.runtimes.docker import is_loaded
 from tacker_cir.params.registry_connection import HostsEntry, RegistryConnection
 from tacker_cir.registry import node_files as access
-from tacker_cir.registry.access import is_loaded
-from tacker_cir.registry.node_files import Owned, plan
+from tacker_cir.registry.node_files import Owned, Plan, plan
 from tacker_cir.render import docker_daemon
 from tacker_cir.render.containerd_config import tomllib
 from tacker_cir.render.docker_daemon import Registries
@@ -53,7 +54,7 @@ def node(**contents: bytes) -> Facts:
 
 def apply(facts: Facts, registries, runtime="containerd", node_lines=()) -> dict[str, int]:
     """Do what a plan says to the facts, and return the files that change with their modes."""
-    wanted = plan(NODE, facts, registries, runtime, node_lines)
+    wanted = plan(NODE, facts, registries, RUNTIMES[runtime], node_lines)
     state = wanted.after.dump()
     changed = {}
     files = [*wanted.files]
@@ -204,7 +205,7 @@ def test_a_login_less_is_a_login_less():
     facts = node()
     apply(facts, ALL, "docker")
     apply(facts, [replace(LOGIN, username=None, password=None)], "docker")
-    assert access.DOCKER_LOGINS not in facts.files and access.KUBELET_LOGINS not in facts.files
+    assert docker.LOGINS not in facts.files and access.KUBELET_LOGINS not in facts.files
 
 
 def test_what_others_have_stays():
@@ -268,21 +269,30 @@ def test_a_mirror_of_a_registry_that_is_configured_itself():
     assert list(read["host"]) == [MIRROR.url]
 
 
+def gone(facts: Facts, wanted: Plan) -> Registries:
+    """Return what Docker shall know no longer."""
+    return docker.gone(facts, wanted.before.entries, wanted.after.entries)
+
+
 def test_a_cut_leaves_nothing_unknown():
     facts = node()
     apply(facts, ALL, "docker")
     before = Owned.parse(facts.text(access.STATE))
-    wanted = plan(NODE, facts, [PLAIN], "docker")
+    wanted = plan(NODE, facts, [PLAIN], RUNTIMES["docker"])
     # What is written first, and stays if everything after it is cut off.
     facts.note_file(access.STATE, (wanted.before | wanted.after).dump().encode(), 0o600)
-    assert plan(NODE, facts, [PLAIN], "docker").before == before
-    assert wanted.gone == Registries(("10.0.0.20:5000", "10.0.0.4:5000"), (MIRROR.url,))
+    assert plan(NODE, facts, [PLAIN], RUNTIMES["docker"]).before == before
+    assert gone(facts, wanted) == Registries(("10.0.0.20:5000", "10.0.0.4:5000"), (MIRROR.url,))
     apply(facts, [], "docker")
     assert set(facts.contents) == {access.HOSTS, DOCKER_DAEMON}
 
 
 def test_owned_as_text():
-    owned = Owned(("/a",), Registries(("b",), ("c",)), ("d",), ("e",))
+    owned = Owned(
+        ("/a",),
+        {"insecure_registries": ("b",), "registry_mirrors": ("c",), "docker_logins": ("d",)},
+        ("e",),
+    )
     assert Owned.parse(owned.dump()) == owned
     assert Owned().dump() is None and Owned.parse(None) == Owned()
     assert owned | Owned(("/x", "/a")) == replace(owned, files=("/a", "/x"))
@@ -372,8 +382,8 @@ def test_what_docker_knows_by_its_command_line_needs_no_file():
     apply(facts, [PLAIN, MIRROR], "docker")
     options = ("10.0.0.2:5000", "10.0.0.4:5000")
     facts.dockerd_words = " ".join(["dockerd", *(f"--insecure-registry {o}" for o in options)])
-    wanted = plan(NODE, facts, [PLAIN, MIRROR], "docker")
-    assert wanted.gone == Registries()
+    wanted = plan(NODE, facts, [PLAIN, MIRROR], RUNTIMES["docker"])
+    assert gone(facts, wanted) == Registries()
     apply(facts, [PLAIN, MIRROR], "docker")
     assert json.loads(facts.text(DOCKER_DAEMON)) == {"registry-mirrors": [MIRROR.url]}
 

@@ -3,19 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 
+from tacker_cir import kubernetes_versions
 from tacker_cir import log as logging
-from tacker_cir.command import Command
+from tacker_cir.command import Command, Secret
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts
+from tacker_cir.host import certs_d
 from tacker_cir.host.files import ManagedFile, kept, unusable
 from tacker_cir.host.machine import Machine
+from tacker_cir.host.runtimes.base import NodeRuntime
 from tacker_cir.host.service import Service
+from tacker_cir.params.proxy import Proxy
+from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.render import containerd_config, containerd_dump
 from tacker_cir.render.containerd_config import CNI_PLUGINS, RUNC
 from tacker_cir.render.containerd_dump import Effective
+from tacker_cir.runtimes.containerd import Containerd
 from tacker_cir.ssh import Connection
 from tacker_cir.steps import timed
 from tacker_cir.text import shown
@@ -71,45 +77,93 @@ done
 exit 0
 """
 
+# crictl asks what the kubelet asks; it is there where kubeadm's package brought it. It takes the
+# login since 1.24; an older one, and ctr, have that of hosts.toml.
+_PULL = r"""
+IFS= read -r login || :
+if command -v crictl >/dev/null 2>&1; then
+  if [ -n "$login" ]; then export CRICTL_AUTH="$login"; fi
+  exec crictl --runtime-endpoint "unix://$3" pull "$1"
+fi
+exec ctr -n k8s.io images pull --hosts-dir "$2" "$1" >/dev/null
+"""
+
 _STEP = f"complete {CONTAINERD_CONFIG}"
 
 
-def ensure_containerd(
-    machine: Machine,
-    *,
-    sandbox_image: str | None,
-    systemd_cgroup: bool,
-    proxy_files: Iterable[ManagedFile],
-) -> bool:
-    """Make containerd serve the kubelet; return whether anything changed.
+class ContainerdRuntime(NodeRuntime):
+    """containerd of a node."""
 
-    :param machine: read with content and state of :data:`CONTAINERD_CONFIG`, the state of the
-        service's files, and containerd's settings in effect
-    :param systemd_cgroup: whether systemd shall make the containers' cgroups
-    :param proxy_files: files of the service's proxy
-    :raises HostError: a step failed, or the settings have no effect; the file is as it was then
-    """
-    connection, facts = machine.connection, machine.facts
-    shortfalls = partial(
-        Effective.shortfalls,
-        certs_d=CONTAINERD_CERTS_D,
-        sandbox_image=sandbox_image,
-        systemd_cgroup=systemd_cgroup,
-    )
-    merged = _settings(machine, shortfalls, sandbox_image, systemd_cgroup)
-    files = (kept(facts, CONTAINERD_CONFIG, merged.text), *proxy_files)
-    for directory in merged.left_plugins:
-        step = f"link the network plugins of {directory}"
-        connection.later(Command.script(step, _LINK_PLUGINS, directory, CNI_PLUGINS))
-    with machine.taken_back([CONTAINERD_CONFIG], CONTAINERD.restart):
-        changed = CONTAINERD.write(machine, *files, stale=CONTAINERD.is_stale(facts, files))
-        if not CONTAINERD.ensure_running(machine):
-            return bool(changed)
-        facts.containerd_dump = _wait_for_cri(machine)
+    kind = Containerd()
+    paths = CONTAINERD.paths
+    contents = (CONTAINERD_CONFIG,)
+    trees = (CONTAINERD_CERTS_D,)
+    effective = ("containerd",)
+    pulls_sandboxes = True
+    reads_registries_late = True
+
+    def is_installed(self, facts: Facts) -> bool:
+        return bool(facts.containerd)
+
+    def shortfall(self, facts: Facts, minor: int) -> tuple[str, str] | None:
+        first = kubernetes_versions.FIRST_WITHOUT_CONTAINERD_1
+        if minor < first or facts.containerd[:2] != "1.":
+            return None
+        return (
+            f"the VM has containerd {facts.containerd}, and since 1.{first} Kubernetes is for "
+            "containerd 2.0 and later",
+            "use an image that has containerd 2 or whose apt sources have it, or a "
+            f"kubernetes_version before 1.{first}",
+        )
+
+    def own_cgroup_driver(self, facts: Facts) -> str | None:
         effective = containerd_dump.parse(facts.containerd_dump)
-        if effective and (found := shortfalls(effective)):
-            raise _without_effect(connection, effective, found)
-    return True
+        if effective:
+            return "systemd" if effective.systemd_cgroup else None
+        try:
+            on = containerd_config.has_systemd_cgroup(facts.text(CONTAINERD_CONFIG))
+        except ValueError:
+            return None  # ensure() reports it.
+        return "systemd" if on else None
+
+    def ensure_serving(
+        self, machine: Machine, sandbox_image: str | None, proxy: Proxy | None, no_proxy: str
+    ) -> bool:
+        """See :meth:`NodeRuntime.ensure`.
+
+        :raises HostError: besides, the settings have no effect; the file is as it was then
+        """
+        connection, facts = machine.connection, machine.facts
+        systemd_cgroup = self.cgroup_driver(facts) == "systemd"
+        shortfalls = partial(
+            Effective.shortfalls,
+            certs_d=CONTAINERD_CERTS_D,
+            sandbox_image=sandbox_image,
+            systemd_cgroup=systemd_cgroup,
+        )
+        merged = _settings(machine, shortfalls, sandbox_image, systemd_cgroup)
+        proxy_files = CONTAINERD.proxy_files(proxy, no_proxy)
+        files = (kept(facts, CONTAINERD_CONFIG, merged.text), *proxy_files)
+        for directory in merged.left_plugins:
+            step = f"link the network plugins of {directory}"
+            connection.later(Command.script(step, _LINK_PLUGINS, directory, CNI_PLUGINS))
+        with machine.taken_back([CONTAINERD_CONFIG], CONTAINERD.restart):
+            changed = CONTAINERD.write(machine, *files, stale=CONTAINERD.is_stale(facts, files))
+            if not CONTAINERD.ensure_running(machine):
+                return bool(changed)
+            facts.containerd_dump = _wait_for_cri(machine)
+            effective = containerd_dump.parse(facts.containerd_dump)
+            if effective and (found := shortfalls(effective)):
+                raise _without_effect(connection, effective, found)
+        return True
+
+    def registry_files(self, registries: Sequence[RegistryConnection]) -> list[ManagedFile]:
+        return certs_d.containerd_files(CONTAINERD_CERTS_D, registries)
+
+    def pull(self, image: str, login: Secret | None) -> tuple[Command, bytes]:
+        words = (image, CONTAINERD_CERTS_D, self.kind.socket)
+        given = f"{login.reveal()}\n".encode() if login else b""
+        return Command.script(f"pull {image}", _PULL, *words), given
 
 
 def _settings(
