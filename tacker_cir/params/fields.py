@@ -13,6 +13,8 @@ from tacker_cir.params import bounds
 from tacker_cir.params.names import IMAGE_PATTERN
 
 PACKAGE_PATH = "a path relative to the top of the VNF package"
+#: What a text in PEM has, and no path of a file.
+PEM = "-----BEGIN "
 
 # Whether what stands before the first slash is a registry, names.split_image() judges.
 IMAGE = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tacker_cir.params import fields
-from tacker_cir.params.fields import PACKAGE_PATH, string
+from tacker_cir.params import bounds, fields
+from tacker_cir.params.fields import PACKAGE_PATH, PEM, string
 from tacker_cir.runtimes import RUNTIMES, named
 
 KEY = "k8s_cluster_installation_param"
@@ -23,6 +23,15 @@ _ONE_LINE = r"^[^\x00-\x1f\x7f]+\Z"
 
 def _path(description: str, **more: Any) -> dict[str, Any]:
     return string(f"{description}, {PACKAGE_PATH}", pattern=_ONE_LINE, **more)
+
+
+def _pem(description: str, **more: Any) -> dict[str, Any]:
+    return string(
+        f"{description} in PEM: the text itself, or {PACKAGE_PATH}",
+        maxLength=bounds.MAX_TEXT,
+        pattern=rf"^[^\x00-\x1f\x7f]{{1,1024}}\Z|{PEM}",
+        **more,
+    )
 
 
 def _cidr(description: str) -> dict[str, Any]:
@@ -67,9 +76,9 @@ _REGISTRY = {
         # A colon would end the name where it is sent (RFC 7617).
         "username": string("a user name without a colon", pattern=r"^[^:\x00-\x1f\x7f]+\Z"),
         "password": string("the user's password", writeOnly=True, pattern=_ONE_LINE),
-        "certificate_path": _path("the registry's CA certificate as a PEM file"),
-        "client_certificate_path": _path("the nodes' client certificate as a PEM file"),
-        "client_key_path": _path("the client certificate's key as a PEM file", writeOnly=True),
+        "certificate_path": _pem("the registry's CA certificate"),
+        "client_certificate_path": _pem("the nodes' client certificate"),
+        "client_key_path": _pem("the client certificate's key", writeOnly=True),
         "hosts_string": string("'<IP address> <FQDN>'", pattern=r"^[^\x00-\x08\x0a-\x1f\x7f]+\Z"),
         "skip_verify": {
             "type": "boolean",

@@ -15,6 +15,7 @@ from tacker_cir.exceptions import Fault, InvalidRequest
 from tacker_cir.login import Credentials, load_private_key
 from tacker_cir.package import PackageFileError, VnfPackage
 from tacker_cir.params import bounds, schema
+from tacker_cir.params.fields import PEM
 from tacker_cir.params.names import is_no_proxy_entry, is_proxy_url, is_site_url
 from tacker_cir.params.proxy import Proxy
 
@@ -149,6 +150,16 @@ class Reader:
             self.fault(f"{path!r} {error}" if shown else f"{_AS_A_PATH} {error}", *keys)
             return None
 
+    def pem(self, *keys: Key, shown: bool = True) -> str | None:
+        """Return the PEM at ``keys``: the value itself, or the file of the package that it names.
+
+        :param shown: as for :meth:`package_text`
+        """
+        value = self.valid(*keys)
+        if value is not None and PEM in value:
+            return str(value)
+        return self.package_text(*keys, shown=shown)
+
     def once(self, understand: Callable[[str], T], text: str) -> T:
         """Return what ``understand`` makes of a text, or raise its ValueError: done once, however
         many registries name the same file."""
@@ -187,9 +198,7 @@ class Reader:
                 "is missing; expected the login's password, or ssh_private_key", *owner, password
             )
         secret = self.valid(*owner, password)
-        key = self.valid(*owner, "ssh_private_key")
-        if key is not None and "-----BEGIN" not in key:
-            key = self.package_text(*owner, "ssh_private_key", shown=False)
+        key = self.pem(*owner, "ssh_private_key", shown=False)
         if key is not None:
             try:
                 load_private_key(key)

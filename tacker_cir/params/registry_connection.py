@@ -160,7 +160,7 @@ class _ItemReader:
 
     def _certificates(self, key: str) -> tuple[Certificate | None, str | None]:
         """Return the first certificate of a file, and all of them in PEM."""
-        text = self._reader.package_text(*self._at, key)
+        text = self._reader.pem(*self._at, key)
         if text is None:
             return None, None
         if "PRIVATE KEY-----" in text:
@@ -174,7 +174,7 @@ class _ItemReader:
 
     def _client_pair(self) -> tuple[str | None, str | None]:
         certificate, pem = self._certificates("client_certificate_path")
-        text = self._reader.package_text(*self._at, "client_key_path", shown=False)
+        text = self._reader.pem(*self._at, "client_key_path", shown=False)
         if text is None:
             return pem, None
         try:

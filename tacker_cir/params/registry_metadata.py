@@ -4,7 +4,8 @@
 ``additionalParams`` of the instantiation stay as they are for a VNF instance's whole life, and
 those of other requests belong to VMs being made or removed. ``metadata`` is what Tacker lets a user
 change alone (SOL003, 5.4.3.3.4, PATCH). Its values are text of at most 1024 characters: the list is
-written as JSON, and a long one is divided into several lists whose keys end in ``_2``, ``_3``, ...
+written as JSON, and a long one is divided among keys that end in ``_2``, ``_3``, ...: into several
+lists, or, as one registry with its certificates may be longer, at any character.
 """
 
 from __future__ import annotations
@@ -43,16 +44,32 @@ def read(metadata: Mapping[str, Any]) -> list[Any] | None:
         if first != key:
             problem = f"is the same part of the list as {first}; expected one of the two"
             faults.append(Fault(f"metadata.{key}", problem))
-    registries: list[Any] = []
-    for _, key in sorted(parts.items()):
-        found, fault = _read_list(metadata[key])
-        registries += found
-        if fault:
-            faults.append(Fault(f"metadata.{key}", fault))
-    faults += bounds.find_excess(registries, PATH)
+    registries, unreadable = _read_parts({n: (parts[n], metadata[parts[n]]) for n in sorted(parts)})
+    faults += [*unreadable, *bounds.find_excess(registries, PATH)]
     if faults:
         raise InvalidMetadata(faults)
     return registries if parts else None
+
+
+def _read_parts(parts: Mapping[int, tuple[str, Any]]) -> tuple[list[Any], list[Fault]]:
+    """Return the registries of several lists, or of one that was divided, and what is wrong.
+
+    :param parts: keys and values by the keys' numbers
+    """
+    registries: list[Any] = []
+    faults = []
+    for key, text in parts.values():
+        found, problem = _read_list(text)
+        registries += found
+        if problem:
+            faults.append(Fault(f"metadata.{key}", problem))
+    texts = [text for _, text in parts.values() if isinstance(text, str)]
+    # Without a gap, in which a piece of a text would be missing.
+    if faults and list(parts) == list(range(1, len(texts) + 1)):
+        whole, problem = _read_list("".join(texts))
+        if problem is None:
+            return whole, []
+    return registries, faults
 
 
 def _read_list(text: Any) -> tuple[list[Any], str | None]:

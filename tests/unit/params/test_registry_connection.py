@@ -283,6 +283,21 @@ def test_many_bad_names_are_one_fault(package):
     assert len(faults["[0].hosts_string"]) < 250
 
 
+def test_certificates_and_keys_may_be_given_themselves(package):
+    named = {**HTTPS, **CLIENT, "certificate_path": "Files/registries/ca.crt"}
+    paths = ("certificate_path", "client_certificate_path", "client_key_path")
+    texts = {key: (package.root / named[key]).read_text() for key in paths}
+    assert parse(package, {**named, **texts}) == parse(package, named)
+
+
+@pytest.mark.parametrize("key", ["certificate_path", "client_key_path"])
+def test_a_damaged_text_is_refused_and_not_shown(package, key):
+    damaged = "-----BEGIN PRIVATE KEY-----\nMARKMARK\n-----END PRIVATE KEY-----\n"
+    faults = faults_of(package, {**HTTPS, **CLIENT, key: damaged})
+    assert list(faults) == [f"[0].{key}"]
+    assert "MARK" not in str(faults)
+
+
 def test_a_file_that_many_registries_name_is_understood_once(package, monkeypatch):
     calls = []
     read = certificates.read_certificates

@@ -29,6 +29,25 @@ def test_a_long_list_comes_in_parts():
     assert registry_metadata.read(metadata) == [TWO, ONE]
 
 
+@pytest.mark.parametrize("size", [1, 7, 40])
+def test_a_list_may_be_divided_anywhere(size):
+    text = json.dumps([ONE, {**TWO, "certificate_path": "-----BEGIN CERTIFICATE-----\nMIIB\n"}])
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    metadata = {f"{KEY}_{number}": piece for number, piece in enumerate(pieces, 1)}
+    assert registry_metadata.read(metadata) == json.loads(text)
+
+
+def test_a_divided_list_without_one_of_its_parts_is_refused():
+    text = json.dumps([ONE, {**ONE, "server": "abcdef.example.com"}])
+    cut = text.index("abc"), text.index("def")
+    metadata = {KEY: text[: cut[0]], f"{KEY}_2": text[slice(*cut)], f"{KEY}_3": text[cut[1] :]}
+    assert registry_metadata.read(metadata) == json.loads(text)
+    del metadata[f"{KEY}_2"]
+    with pytest.raises(InvalidRequest) as caught:
+        registry_metadata.read(metadata)
+    assert [f.path for f in caught.value.faults] == [f"metadata.{KEY}", f"metadata.{KEY}_3"]
+
+
 @pytest.mark.parametrize("value", ["hunter2", '{"password": "hunter2"}', "", None, 7])
 def test_what_is_no_list_is_refused_and_not_shown(value):
     with pytest.raises(InvalidRequest) as caught:
