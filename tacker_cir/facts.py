@@ -86,6 +86,13 @@ effective_fact() {
         "$(containerd ${file:+--config "$file"} config dump 2>/dev/null | base64 -w 0)" ;;
   esac
 }
+# Of a kubeconfig the certificate alone: its key stays where it is.
+certificate() {
+  case $1 in
+    *.conf) sed -n '/^ *client-certificate-data: */{s///p;q;}' "$1" ;;
+    *) base64 -w 0 <"$1" ;;
+  esac
+}
 wants=$# packages=
 for want; do
   value=${want#*:}
@@ -111,6 +118,10 @@ FILES
     content:*)
       if [ -f "$value" ]; then
         printf 'content\t%s\t%s\n' "$value" "$(base64 -w 0 <"$value")"
+      fi ;;
+    certificate:*)
+      if [ -f "$value" ]; then
+        printf 'certificate\t%s\t%s\n' "$value" "$(certificate "$value")"
       fi ;;
     effective:*) effective_fact "$value" ;;
     image:*)
@@ -183,6 +194,7 @@ class Facts:
     :param paths: of those asked for that exist, whatever they are
     :param files: of those asked for that exist
     :param contents: what is in the files whose content was asked for and that exist
+    :param certificates: in PEM by the file that holds them, of those asked for that exist
     :param images: id by reference, of those asked for that exist
     :param containers: ``docker container inspect`` by name, of those asked for that exist
     """
@@ -209,6 +221,7 @@ class Facts:
     paths: set[str] = field(default_factory=set)
     files: dict[str, FileFact] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict, repr=False)
+    certificates: dict[str, bytes] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
     containers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -268,6 +281,7 @@ def gather(
     trees: Iterable[str] = (),
     images: Iterable[str] = (),
     containers: Iterable[str] = (),
+    certificates: Iterable[str] = (),
     effective: Iterable[str] = (),
 ) -> Facts:
     """Ask a machine what it has.
@@ -279,6 +293,7 @@ def gather(
     :param trees: directories all of whose files to look at
     :param images: image references to look up
     :param containers: container names to inspect
+    :param certificates: files in PEM, or kubeconfigs (``*.conf``), whose certificates to read
     :param effective: programs, ``containerd`` or ``dockerd``, whose settings in effect to ask for
     """
     wants = [f"package:{p}" for p in packages]
@@ -288,6 +303,7 @@ def gather(
     wants += [f"tree:{t}" for t in trees]
     wants += [f"image:{i}" for i in images]
     wants += [f"container:{c}" for c in containers]
+    wants += [f"certificate:{c}" for c in certificates]
     wants += [f"effective:{e}" for e in effective]
     # The contents of files are among it, logins too.
     command = Command.script("read the machine's state", _SCRIPT, *wants, confidential=True)
@@ -442,6 +458,11 @@ def _note_content(facts: Facts, rest: str) -> None:
     facts.contents[path] = base64.b64decode(content, validate=True)
 
 
+def _note_certificate(facts: Facts, rest: str) -> None:
+    path, content = rest.split("\t")
+    facts.certificates[path] = base64.b64decode(content, validate=True)
+
+
 def _note_image(facts: Facts, rest: str) -> None:
     reference, identity = rest.split("\t")
     if identity:
@@ -470,6 +491,7 @@ _NOTES: Mapping[str, Callable[[Facts, str], None]] = {
     "path": _note_path,
     "file": _note_file,
     "content": _note_content,
+    "certificate": _note_certificate,
     "image": _note_image,
     "container": _note_container,
 }

@@ -32,6 +32,7 @@ from tacker_cir.exceptions import (
 from tacker_cir.instance import Instance, Leaving, Vim
 from tacker_cir.params import k8s_cluster
 from tacker_cir.params.k8s_cluster import ClusterParams
+from tacker_cir.registry import access as registry_access
 from tacker_cir.ssh import Connection
 
 LOG = logging.getLogger(__name__)
@@ -107,6 +108,7 @@ class Cluster:
 
         :raises TackerCirError: a step failed; a retry goes on where this one stopped
         """
+        registry_access.tell_expiry(self.params.registries)
         access = self._build(self.topology).run()
         self.instance.vim(self.params.vim_name).register(access)
 

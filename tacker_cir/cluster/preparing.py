@@ -13,7 +13,7 @@ from oslo_utils import timeutils
 
 from tacker_cir import log as logging
 from tacker_cir.batch import Batch, batched
-from tacker_cir.cluster import credentials, install, load_balancer
+from tacker_cir.cluster import credentials, install, kubeadm_certificates, load_balancer
 from tacker_cir.cluster.install import Installed, NodeScript
 from tacker_cir.cluster.state import ClusterState, glance, parse
 from tacker_cir.cluster.suitability import check_suits
@@ -171,6 +171,7 @@ def read_facts(connection: Connection) -> Facts:
         ),
         contents=(*runtimes.CONTENTS, *access.CONTENTS, credentials.CA),
         trees=runtimes.TREES,
+        certificates=kubeadm_certificates.FILES,
         effective=runtimes.EFFECTIVE,
     )
 
@@ -195,6 +196,7 @@ def look(node: ClusterNode, connection: Connection, site: Site) -> Host:
     images = batch.later(_list_images(site), ok=None)
     cluster = batch.later(glance(MARKER), ok=None) if node.role == MASTER else None
     host = Host(node, Machine(connection, read_facts(batch), site.limits), site.version)
+    kubeadm_certificates.tell(connection.node, host.machine.facts.certificates)
     host.installed = install.installed_by(install_again.result)
     host.pause_image = _pause_image(images.result)
     host.cluster = parse(cluster.result.stdout) if cluster else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from tacker_cir import expiry
 from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.host import runtimes
@@ -117,6 +118,27 @@ def _warn(node: str, registries: Sequence[RegistryConnection]) -> None:
                 registry.server,
                 registry.mirror_of,
             )
+
+
+def tell_expiry(registries: Sequence[RegistryConnection]) -> None:
+    """Warn of certificates with which registries are reached and which end soon.
+
+    Of several authorities the last one counts, of a client's chain the first one.
+    """
+    for registry in registries:
+        for key, pem, which in (
+            ("certificate_path", registry.ca, max),
+            ("client_certificate_path", registry.client_certificate, min),
+        ):
+            end = which(expiry.ends(pem.encode())) if pem else None
+            if end and expiry.is_soon(end):
+                LOG.warning(
+                    "registry %s: %s ends on %s. To do: update the VNF instance's metadata with a "
+                    "new one",
+                    registry.server,
+                    key,
+                    expiry.told(end),
+                )
 
 
 def _state(owned: Owned) -> ManagedFile:

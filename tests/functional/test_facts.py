@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import platform
 import subprocess
@@ -48,3 +49,16 @@ def test_what_this_machine_has(sshd, dial, tmp_path):
     assert facts.contents == {str(deep): deep.read_bytes()}
     assert facts.files[str(deep)].sha256 == hashlib.sha256(deep.read_bytes()).hexdigest()
     assert facts.images == {} and facts.containers == {}
+
+
+def test_of_a_kubeconfig_only_the_certificate_is_read(sshd, dial, tmp_path):
+    pem = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+    encoded = base64.b64encode(pem).decode()
+    plain, config, rotated = (tmp_path / name for name in ("a.crt", "b.conf", "kubelet.conf"))
+    plain.write_bytes(pem)
+    user = f"    client-certificate-data: {encoded}\n    client-key-data: U0VDUkVU\n"
+    config.write_text(f"users:\n- name: a\n  user:\n{user}- name: b\n  user:\n{user}")
+    rotated.write_text("    client-certificate: /var/lib/kubelet/pki/current.pem\n")
+    paths = [str(path) for path in (plain, config, rotated, tmp_path / "missing")]
+    facts = gather(dial(sshd), certificates=paths)
+    assert facts.certificates == {paths[0]: pem, paths[1]: pem, paths[2]: b""}
