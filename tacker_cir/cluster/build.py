@@ -19,8 +19,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from oslo_config import cfg
-
 from tacker_cir import exceptions as exc
 from tacker_cir import kubernetes_versions
 from tacker_cir import log as logging
@@ -90,7 +88,7 @@ class _Joining:
         pem = host.machine.facts.contents.get(credentials.CA)
         if not pem:
             return credentials.read_ca_hash(host.machine.connection)
-        with answer_of(host.machine.connection.node, "read the cluster's CA certificate"):
+        with answer_of(host.machine.node, "read the cluster's CA certificate"):
             return credentials.ca_hash(pem.decode("ascii", "replace"))
 
     def _upload_certificates(self) -> Secret:
@@ -111,10 +109,10 @@ class ClusterBuild:
         topology: Topology,
         params: ClusterParams,
         connector: Connector,
-        conf: cfg.ConfigOpts,
+        limits: TimeLimits,
     ):
         self._topology, self._params = topology, params
-        self._connector, self._limits = connector, TimeLimits.of(conf)
+        self._connector, self._limits = connector, limits
         self._election: Election[Lead] = Election(m.name for m in topology.masters)
         self._cluster: Future[tuple[Lead, _Joining]] = Future()
         self._lock = threading.Lock()

@@ -21,6 +21,7 @@ from tacker_cir.cluster.build import ClusterBuild
 from tacker_cir.cluster.kubectl import Kubectl
 from tacker_cir.cluster.topology import ClusterNode, Topology, read_topology
 from tacker_cir.command import Redactor
+from tacker_cir.config import TimeLimits
 from tacker_cir.connections import Connector, pins
 from tacker_cir.exceptions import (
     ClusterError,
@@ -122,10 +123,9 @@ class Cluster:
         if not doomed:
             return
         members.require_other_master(self.topology.masters, doomed)
-        options = self.instance.conf.tacker_cir
         with self._lead(doomed) as (lead, connection):
-            kubectl = Kubectl(connection, timeout=options.api_timeout)
-            members.remove(kubectl, lead.name, doomed, drain_timeout=options.drain_timeout)
+            kubectl = Kubectl(connection, timeout=self._limits.api_timeout)
+            members.remove(kubectl, lead.name, doomed, drain_timeout=self._limits.drain_timeout)
 
     def forget(self, doomed: Sequence[ClusterNode]) -> None:
         """Bring the other machines to a state without these nodes.
@@ -144,8 +144,12 @@ class Cluster:
         except TackerCirError as error:
             LOG.warning("VNF instance %s: %s", self.instance.id, error)
 
+    @property
+    def _limits(self) -> TimeLimits:
+        return TimeLimits.of(self.instance.conf)
+
     def _build(self, topology: Topology) -> ClusterBuild:
-        return ClusterBuild(topology, self.params, self.connector, self.instance.conf)
+        return ClusterBuild(topology, self.params, self.connector, self._limits)
 
     @contextmanager
     def _lead(self, doomed: Collection[ClusterNode]) -> Iterator[tuple[ClusterNode, Connection]]:

@@ -8,6 +8,7 @@ request describes: for a new VM, a healed one, a retried operation or one that i
 from __future__ import annotations
 
 from tacker_cir.command import Redactor
+from tacker_cir.config import TimeLimits
 from tacker_cir.connections import Connector, pins
 from tacker_cir.exceptions import InventoryError, OperationNotSupported
 from tacker_cir.instance import Instance
@@ -46,7 +47,7 @@ def deploy(instance: Instance) -> None:
     )
     connector.forget_all_but([node])
     with connector.open(node, params.credentials) as connection:
-        ensure_registry(connection, node, params, instance.conf)
+        ensure_registry(connection, node, params, TimeLimits.of(instance.conf))
 
 
 def forget(instance: Instance) -> None:

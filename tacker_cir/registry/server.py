@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from oslo_config import cfg
-
 from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.config import TimeLimits
@@ -67,15 +65,14 @@ def ensure_registry(
     connection: Connection,
     node: Node,
     params: PrivateRegistryParams,
-    conf: cfg.ConfigOpts,
+    limits: TimeLimits,
 ) -> Report:
     """Make a machine serve the registry as the parameters say; do only what is missing.
 
-    :param conf: with the options of group ``[tacker_cir]``
     :raises HostError: a step failed; a later call goes on where this one stopped
     """
     report = Report()
-    machine = _read(connection, params, TimeLimits.of(conf))
+    machine = _read(connection, params, limits)
     system.check_supported(machine.node, machine.facts)
     _check_architecture(machine.node, machine.facts, params)
     system.wait_first_boot(machine)
@@ -86,7 +83,7 @@ def ensure_registry(
         report.changes.append("Docker set up")
     if changed or not served:
         # Images and containers could not be seen while the daemon did not serve.
-        machine = _read(connection, params, machine.limits)
+        machine = _read(connection, params, limits)
     data_path = params.data_path or f"{connection.home.rstrip('/')}/registry"
     image_id = _ensure_image(machine, params, report)
     _ensure_container(machine, params, data_path, image_id, report)

@@ -74,7 +74,7 @@ class RegistryMachine:
             redactor=Redactor(params.secrets),
             limits=TimeLimits.of(conf),
         ) as connection:
-            report = ensure_registry(connection, node, params, conf)
+            report = ensure_registry(connection, node, params, TimeLimits.of(conf))
             return Run(report.changes, connection.commands)
 
     def run(self, *argv: str) -> str:

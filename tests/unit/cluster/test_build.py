@@ -11,9 +11,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
-from oslo_config import cfg
 
-from tacker_cir import config
 from tacker_cir.cluster import build
 from tacker_cir.cluster.build import ClusterBuild
 from tacker_cir.cluster.kubectl import KubeNode
@@ -26,6 +24,7 @@ from tacker_cir.host.machine import Machine
 from tacker_cir.inventory import Node
 from tacker_cir.login import Credentials
 from tacker_cir.params.k8s_cluster import ClusterParams, KubernetesPackages, NodeParams
+from tests.machine import limits
 
 LOGIN = Credentials("ubuntu", Secret("ubuntu"))
 PARAMS = ClusterParams(
@@ -172,11 +171,8 @@ def run(monkeypatch):
             "Etcd": lambda kubectl, lead: healthy,
         }.items():
             monkeypatch.setattr(build, name, value)
-        conf = config.register_opts(cfg.ConfigOpts())
-        conf([], default_config_files=[])
-        conf.set_override("ssh_wait_timeout", 1, group=config.GROUP)
         monkeypatch.setattr(build, "_PATIENCE", 0.1)
-        return ClusterBuild(topology, PARAMS, world, conf).run()
+        return ClusterBuild(topology, PARAMS, world, limits(ssh_wait_timeout=1)).run()
 
     return go
 

@@ -11,9 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from oslo_config import cfg
 
-from tacker_cir import config
 from tacker_cir.command import Secret
 from tacker_cir.exceptions import HostError
 from tacker_cir.image_archive import ImageArchive
@@ -26,6 +24,7 @@ from tacker_cir.registry.server import (
     find_differences,
     run_arguments,
 )
+from tests.machine import LIMITS
 from tests.unit.answering import Answering
 
 INSPECTED = json.loads(Path(__file__).parents[1].joinpath("data/container_inspect.json")
@@ -140,8 +139,7 @@ def archive(tmp_path, *, identity=IMAGE, architecture="amd64") -> ImageArchive:
 
 
 def ensure(connection, params):
-    conf = config.register_opts(cfg.ConfigOpts())
-    return ensure_registry(connection, NODE, params, conf).changes
+    return ensure_registry(connection, NODE, params, LIMITS).changes
 
 
 def test_a_new_machine_then_nothing(port):
