@@ -10,15 +10,18 @@ So a step is tested without a machine and without root::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import json
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tacker_cir.command import Command, Redactor
+from tacker_cir.facts import Facts
 from tacker_cir.ssh import RETRY, Connection, Result
 
-#: What a command prints, its exit status, both as a whole, or several of these in turn, of which
-#: the last one stays.
-Answer = str | int | Result | list["Answer"]
+#: What a command prints, its exit status, both as a whole, what returns one of these when it is
+#: asked, or several in turn, of which the last one stays.
+Answer = str | int | Result | Callable[[], "Answer"] | list["Answer"]
 
 
 class Answering(Connection):
@@ -70,6 +73,40 @@ class Answering(Connection):
         answer: Answer = "" if found is None else self.answers[found]
         if isinstance(answer, list):
             answer = answer.pop(0) if len(answer) > 1 else answer[0]
+        if callable(answer):
+            answer = answer()
         if isinstance(answer, int):
             return Result(answer, "", "")
         return answer if isinstance(answer, Result) else Result(0, str(answer), "")
+
+
+def run_one_by_one(connection: Connection, calls: Iterable[Any]) -> None:
+    """Stand in for :func:`tacker_cir.batch._run_all`."""
+    for call in calls:
+        call.run_alone(connection)
+
+
+def told(facts: Facts) -> str:
+    """Return what a machine tells that has these facts (``read the machine's state``)."""
+    lines = [f"os\t{key}={value}" for key, value in facts.os_release.items()]
+    lines += [f"arch\t{facts.architecture}", f"cgroup\t{'cgroup2fs' if facts.cgroup2 else ''}"]
+    if facts.docker_installed:
+        said = (
+            f"20.10.24\t{facts.docker_cgroup_driver}\ttrue\t{json.dumps(facts.docker_registries)}"
+        )
+        lines.append(f"docker\t{_state(facts, 'docker')}\t{said if facts.docker_serving else ''}")
+    if facts.containerd:
+        lines.append(f"containerd\t{_state(facts, 'containerd')}\tcontainerd {facts.containerd}")
+        dump = base64.b64encode(facts.containerd_dump.encode()).decode()
+        lines.append(f"containerd-config\t{facts.containerd_config_file}\t{dump}")
+    lines += [f"package\t{name}\t{version}\tinstalled" for name, version in facts.packages.items()]
+    for path, fact in facts.files.items():
+        lines.append(f"file\t{path}\t{fact.mode:o} {fact.owner} {fact.group}\t{fact.sha256}")
+    for path, content in facts.contents.items():
+        lines.append(f"content\t{path}\t{base64.b64encode(content).decode()}")
+    return "\n".join([*lines, "end\n"])
+
+
+def _state(facts: Facts, service: str) -> str:
+    active = "active" if service in facts.active else "inactive"
+    return f"{active}\t{'enabled' if service in facts.enabled else 'disabled'}"

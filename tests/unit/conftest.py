@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tacker_cir import batch
 from tacker_cir.package import VnfPackage
+from tests.unit.answering import run_one_by_one
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -29,6 +31,12 @@ def golden() -> Callable[[str, str], None]:
         assert text == path.read_text()
 
     return compare
+
+
+@pytest.fixture
+def one_by_one(monkeypatch) -> None:
+    """Let a batch run its commands one after another; a real sshd gets them in one round trip."""
+    monkeypatch.setattr(batch, "_run_all", run_one_by_one)
 
 
 def _digest(content: bytes) -> str:
