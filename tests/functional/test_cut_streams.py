@@ -9,7 +9,9 @@ import io
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import paramiko
@@ -66,6 +68,20 @@ def die_after(count: int) -> None:
     paramiko.Channel.sendall = sendall
 
 
+def forked(work: Callable[[], None]) -> BaseProcess:
+    """Begin work in a process of its own.
+
+    A lock of OpenSSL's that a thread of an earlier connection held at the fork would never be free
+    in that process.
+    """
+    for thread in threading.enumerate():
+        if isinstance(thread, paramiko.Transport):
+            thread.join(10)
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    return process
+
+
 def killed_after(sshd: Sshd, count: int, work: Work) -> None:
     """Do work in a process of its own that dies; return when nothing of it runs any more."""
 
@@ -75,8 +91,7 @@ def killed_after(sshd: Sshd, count: int, work: Work) -> None:
             die_after(count)
             work(connection)
 
-    process = multiprocessing.get_context("fork").Process(target=main)
-    process.start()
+    process = forked(main)
     process.join()
     assert process.exitcode == -signal.SIGKILL
     wait_for(lambda: not sshd.left_over(), "what ran on the machine has ended")
@@ -225,10 +240,7 @@ def test_a_write_past_its_deadline_leaves_nothing(slow_disk, tmp_path):
 @pytest.mark.parametrize("wanted", [SECRET, None], ids=["written anew", "not wanted any more"])
 def test_what_a_kill_leaves_is_gone_after_the_next_run(sshd, slow_disk, tmp_path, wanted):
     path = tmp_path / "etc/secret"
-    process = multiprocessing.get_context("fork").Process(
-        target=write_for_ever, args=(slow_disk, path)
-    )
-    process.start()
+    process = forked(lambda: write_for_ever(slow_disk, path))
     wait_for((tmp_path / "syncing").exists, "the file is about to be renamed")
     left = Path(unfinished(str(path)))
     # All at once, as a power cut does: who saw another one end would clean up.
