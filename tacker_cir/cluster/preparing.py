@@ -237,50 +237,66 @@ def prepare(host: Host, site: Site) -> str:
     :return: the configuration for ``kubeadm init`` on this machine
     :raises HostError: a step failed
     """
-    node, machine, params = host.node, host.machine, site.params
-    check_supported(str(node), machine.facts)
-    _check_suits(host, site)
-    wait_first_boot(machine)
-    check_clock(machine)
-    # A file that nobody can complete is told before anything is changed.
-    lines, runtime = site.host_lines, site.runtime
-    plan(str(node), machine.facts, site.params.registries, runtime, tuple(lines))
+    node, machine = host.node, host.machine
+    _await_suitable(host, site)
     batch = Batch(machine.connection)
     script = script_of(host, site, batch)
-    # First of all: sudo looks the machine's new name up at each command, and a name that is not
-    # there costs it seconds.
-    names = hosts_files(str(node), machine.facts, site.params.registries, lines)
     with host.timed("packages"):
-        files = install.desired_files(
-            machine.facts, params.install_script or "", site.packages, params.proxy
-        )
-        # Sources that apt cannot use would hinder whoever uses it next.
-        with machine.taken_back(install.SOURCES):
-            changed = machine.over(batch).ensure(*names, *files)
-            of_script = changed & {file.path for file in files}
-            installed = None if of_script or host.version != site.version else host.installed
-            if installed is None:
-                installed = script.install(site.packages, node.name)
-                _check_suits(host, site)
+        installed = _install(batch, host, site, script)
     with host.timed("runtime and registries"):
         _ensure_runtime(batch, host, site)
         batch.flush()
         # It names the machine, each registry and what is wrong with it.
-        verify_access(machine, site.params.registries, runtime=runtime)
+        verify_access(machine, site.params.registries, runtime=site.runtime)
     if node.role == MASTER and site.topology.virtual_address:
         with host.timed("load balancer"):
-            load_balancer.ensure_load_balancer(
-                machine,
-                vip=site.topology.virtual_address,
-                own=node.address,
-                masters=[(master.name, master.address) for master in site.topology.masters],
-            )
+            _balance(host, site, site.topology.virtual_address)
     cluster = site.kubeadm_cluster(host, in_container=installed.in_container)
     config = render_init(site.kubeadm_node(node), cluster)
     if not host.has_joined:
         with host.timed("images"):
             script.pull(config, worker=node.role != MASTER)
     return config
+
+
+def _await_suitable(host: Host, site: Site) -> None:
+    """Wait for a machine's first boot, and refuse one that cannot become such a node, before
+    anything is changed on it: a file that nobody can complete is told now."""
+    name, machine = str(host.node), host.machine
+    check_supported(name, machine.facts)
+    _check_suits(host, site)
+    wait_first_boot(machine)
+    check_clock(machine)
+    plan(name, machine.facts, site.params.registries, site.runtime, tuple(site.host_lines))
+
+
+def _install(batch: Batch, host: Host, site: Site, script: NodeScript) -> Installed:
+    """Have the install script do its step, unless nothing can have changed since it did."""
+    node, machine, params = host.node, host.machine, site.params
+    # First of all: sudo looks the machine's new name up at each command, and a name that is not
+    # there costs it seconds.
+    names = hosts_files(str(node), machine.facts, params.registries, site.host_lines)
+    files = install.desired_files(
+        machine.facts, params.install_script or "", site.packages, params.proxy
+    )
+    # Sources that apt cannot use would hinder whoever uses it next.
+    with machine.taken_back(install.SOURCES):
+        changed = machine.over(batch).ensure(*names, *files)
+        of_script = changed & {file.path for file in files}
+        if host.installed and not of_script and host.version == site.version:
+            return host.installed
+        installed = script.install(site.packages, node.name)
+        _check_suits(host, site)
+        return installed
+
+
+def _balance(host: Host, site: Site, vip: str) -> None:
+    load_balancer.ensure_load_balancer(
+        host.machine,
+        vip=vip,
+        own=host.node.address,
+        masters=[(master.name, master.address) for master in site.topology.masters],
+    )
 
 
 def _check_suits(host: Host, site: Site) -> None:
