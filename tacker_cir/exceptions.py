@@ -78,6 +78,21 @@ class InvalidMetadata(InvalidRequest):
         )
 
 
+class UnreadableInput(TackerCirError):
+    """A file that the user named cannot be read or written, or is not of its format."""
+
+
+class WrongUse(TackerCirError):
+    """Options contradict each other, or lack what they need."""
+
+
+def io_problem(error: OSError) -> str:
+    """Return what is wrong with a file in few words."""
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    return (error.strerror or type(error).__name__).lower()
+
+
 class InventoryError(TackerCirError):
     """Heat does not know the VM, or cannot be asked."""
 

@@ -21,6 +21,8 @@ from tacker_cir.image_archive import (
     PackageFileError,
     read_image_archive,
 )
+from tacker_cir.templates.flavours import Flavour, read_flavours
+from tacker_cir.templates.hot import FLOATING_IP, GROUP, PORT, BaseHot, read_base_hots
 
 #: A template is never larger than this many bytes; the ETSI types have 80 kB.
 MAX_TEMPLATE = 4 * 1024 * 1024
@@ -111,9 +113,15 @@ class VnfPackage:
             for name, node in _members(topology, "node_templates")
             if node.get("type") == "tosca.nodes.nfv.VduCp"
         }
-        return frozenset(nodes) | self._resources(
-            flavour_id, "OS::Neutron::Port", "OS::Neutron::FloatingIP"
-        )
+        return frozenset(nodes) | self._resources(flavour_id, PORT, FLOATING_IP)
+
+    def flavours(self) -> dict[str, Flavour]:
+        """Return the deployment flavours by their ids; none where the VNFD cannot be read."""
+        return read_flavours(self._documents("Definitions") | self._documents("BaseHOT"))
+
+    def base_hots(self) -> dict[str, BaseHot]:
+        """Return the base HOTs by the flavours that their directories are called after."""
+        return read_base_hots(self._documents("BaseHOT"))
 
     def scaling_aspects(self, flavour_id: str | None = None) -> frozenset[str]:
         """Return the names that ``aspect_id`` may have: aspects of the VNFD, of which Tacker makes
@@ -129,7 +137,7 @@ class VnfPackage:
             if policy.get("type") == "tosca.policies.nfv.ScalingAspects"
             for name, _ in _members(policy.get("properties"), "aspects")
         }
-        groups = self._resources(flavour_id, "OS::Heat::AutoScalingGroup")
+        groups = self._resources(flavour_id, GROUP)
         return frozenset(aspects & groups if aspects and groups else aspects | groups)
 
     def _topologies(self) -> Iterator[Any]:
@@ -142,15 +150,17 @@ class VnfPackage:
             name
             for document in self._yaml_files(base_hot)
             for name, resource in _members(document, "resources")
-            if str(resource.get("type", "")).startswith(types)
+            if resource.get("type") in types
         )
 
     def _yaml_files(self, directory: str) -> Iterator[dict[str, Any]]:
-        found = (self.root / directory).rglob("*.y*ml")
-        for path in sorted(islice(found, MAX_TEMPLATES)):
-            document = self._template(path)
-            if isinstance(document, dict):
-                yield document
+        yield from self._documents(directory).values()
+
+    def _documents(self, directory: str) -> dict[str, dict[str, Any]]:
+        """Return the templates below a directory by their paths in the package."""
+        found = sorted(islice((self.root / directory).rglob("*.y*ml"), MAX_TEMPLATES))
+        read = {path.relative_to(self.root).as_posix(): self._template(path) for path in found}
+        return {path: document for path, document in read.items() if isinstance(document, dict)}
 
     def _template(self, path: Path) -> Any:
         """Return a template, read anew only where it has changed; None where it cannot be read.

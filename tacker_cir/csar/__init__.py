@@ -8,15 +8,17 @@ What Tacker demands of a package is taken from Tacker 16.0.0: ``tacker.common.cs
 
 from tacker_cir.csar.archive import CsarError, Entry
 from tacker_cir.csar.build import Csar, build_kubernetes, build_private_registry
+from tacker_cir.csar.finding import Finding, PackageFaults
 from tacker_cir.csar.sources import installed_driver, samples_dir, sol001_definitions
 from tacker_cir.csar.unpacking import unpack
-from tacker_cir.csar.verify import Finding, verify
+from tacker_cir.csar.verify import verify
 
 __all__ = [
     "Csar",
     "CsarError",
     "Entry",
     "Finding",
+    "PackageFaults",
     "build_kubernetes",
     "build_private_registry",
     "installed_driver",

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from tacker_cir.documents import DocumentError
 from tacker_cir.documents import load_yaml as load_document
-from tacker_cir.exceptions import TackerCirError
+from tacker_cir.exceptions import TackerCirError, UnreadableInput, WrongUse, io_problem
 
 T = TypeVar("T")
 
@@ -40,6 +40,14 @@ class CsarError(TackerCirError):
     """A VNF package cannot be built or read."""
 
 
+class UnreadableCsar(CsarError, UnreadableInput):
+    """A file of or for a package cannot be read or written."""
+
+
+class CsarUse(CsarError, WrongUse):
+    """What is asked of a build does not go together."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A file of a VNF package.
@@ -61,7 +69,7 @@ def check_name(name: str) -> None:
         hold unquoted
     """
     if not all(_SEGMENT.fullmatch(segment) for segment in name.split("/")):
-        raise CsarError(
+        raise CsarUse(
             f"{name!r} cannot be a path in a VNF package: expected relative path segments of "
             "letters, digits and _ + @ . -, none beginning with a dot or hyphen"
         )
@@ -91,7 +99,7 @@ class Writer:
         """
         check_name(name)
         if name in self.entries:
-            raise CsarError(f"two files for {name} in the VNF package; rename one of them")
+            raise CsarUse(f"two files for {name} in the VNF package; rename one of them")
         info = zipfile.ZipInfo(name, _TIME)
         info.create_system = 3  # Unix, or the permissions mean nothing
         info.external_attr = (stat.S_IFREG | mode) << 16
@@ -122,7 +130,10 @@ class Reader:
     """
 
     def __init__(self, path: Path):
-        self._zip = _try(f"{path} cannot be read as a zip file", lambda: zipfile.ZipFile(path))
+        try:
+            self._zip = _try(f"{path} cannot be read as a zip file", lambda: zipfile.ZipFile(path))
+        except CsarError as error:
+            raise UnreadableCsar(str(error)) from None
         if len(self._zip.infolist()) > MAX_MEMBERS:
             raise CsarError(f"{path} has more than {MAX_MEMBERS} files")
         self.members = {i.filename: i for i in self._zip.infolist() if not i.is_dir()}
@@ -207,7 +218,8 @@ def _try(problem: str, read: Callable[[], T]) -> T:
     try:
         return read()
     except Exception as error:
-        raise CsarError(f"{problem}: {error or type(error).__name__}") from error
+        cause = io_problem(error) if isinstance(error, OSError) else error or type(error).__name__
+        raise CsarError(f"{problem}: {cause}") from error
 
 
 def file_digest(path: Path, algorithm: str) -> str:

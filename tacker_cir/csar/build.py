@@ -15,7 +15,16 @@ from uuid import UUID
 
 from tacker_cir import log as logging
 from tacker_cir.csar import sources
-from tacker_cir.csar.archive import TOSCA_META, CsarError, Entry, Writer, check_name
+from tacker_cir.csar.archive import (
+    TOSCA_META,
+    CsarUse,
+    Entry,
+    UnreadableCsar,
+    Writer,
+    check_name,
+)
+from tacker_cir.csar.finding import PackageFaults, error
+from tacker_cir.csar.sources import CLUSTER_DRIVER, REGISTRY_DRIVER
 from tacker_cir.csar.verify import verify
 from tacker_cir.csar.vnfd import (
     Vnfd,
@@ -25,6 +34,7 @@ from tacker_cir.csar.vnfd import (
     set_vm_image,
     set_vnfd_id,
 )
+from tacker_cir.exceptions import io_problem
 from tacker_cir.package import PackageFileError, read_image_archive
 
 LOG = logging.getLogger(__name__)
@@ -33,6 +43,8 @@ IMAGES = "Files/images"
 
 #: Bytes from which on packing a file takes long enough to say so.
 LARGE = 10_000_000
+
+_KINDS = {REGISTRY_DRIVER: "private-registry", CLUSTER_DRIVER: "kubernetes"}
 
 # Templates of a package directory are read and may be edited; the rest is only copied.
 _TEMPLATES = (".yaml", ".yml", ".meta")
@@ -92,10 +104,11 @@ def build_private_registry(
     :raises CsarError: something is missing, contradictory or unreadable
     """
     if package is not None and base_hot:
-        raise CsarError("give either base_hot or a package directory of your own, not both")
+        raise CsarUse("give either base_hot or a package directory of your own, not both")
     sample = "private_registry_vnf_package" + ("_basehot" if base_hot else "")
     with _errors_of(output):
         plan = _plan(sample, package, vnfd_id, sol001_definitions)
+        _require_driver(plan, REGISTRY_DRIVER)
         plan.set_vm(vm_image, vm_image_file and Path(vm_image_file), flavor, sample=not package)
         image_path = plan.add_image(Path(image)) if image else None
         return _finish(Path(output), plan, files or {}, image_path)
@@ -129,6 +142,7 @@ def build_kubernetes(
     """
     with _errors_of(output):
         plan = _plan("kubernetes_vnf_package", package, vnfd_id, sol001_definitions)
+        _require_driver(plan, CLUSTER_DRIVER)
         plan.set_vm(vm_image, None, flavor, sample=not package)
         return _finish(Path(output), plan, files or {})
 
@@ -137,8 +151,9 @@ def build_kubernetes(
 def _errors_of(output: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        raise CsarError(f"cannot build {output}: {error}") from error
+    except OSError as failure:
+        where = f"{failure.filename}: " if failure.filename else ""
+        raise UnreadableCsar(f"cannot build {output}: {where}{io_problem(failure)}") from failure
 
 
 def _plan(
@@ -148,8 +163,41 @@ def _plan(
     plan.add_definitions(sources.sol001_definitions(definitions))
     if vnfd_id is not None:
         plan.set_vnfd_id(vnfd_id)
+    elif package is not None:
+        _warn_of_sample_id(plan.vnfd())
     plan.add_drivers()
     return plan
+
+
+def _require_driver(plan: _Plan, wanted: str) -> None:
+    """Refuse a package of the other kind of VNF: its requests would have other parameters."""
+    named = {driver for _, driver, _, _ in plan.vnfd().drivers()}
+    other = next((kind for driver, kind in _KINDS.items() if driver in named), None)
+    if wanted not in named and other is not None:
+        raise PackageFaults(
+            [
+                error(
+                    plan.entry,
+                    f"its flavours call no {wanted}; build it with tacker-cir csar build {other}",
+                )
+            ]
+        )
+
+
+def _warn_of_sample_id(vnfd: Vnfd) -> None:
+    if vnfd.vnfd_id in sample_vnfd_ids():
+        LOG.warning(
+            "%s: the VNFD has the identifier of a sample, %s, and Tacker takes each identifier "
+            "once; give it one of its own with --vnfd-id UUID",
+            vnfd.entry,
+            vnfd.vnfd_id,
+        )
+
+
+def sample_vnfd_ids() -> frozenset[str]:
+    """Return the identifiers of the samples' VNFDs."""
+    plans = [_Plan(path.parents[1]) for path in sources.samples_dir().rglob(TOSCA_META)]
+    return frozenset(filter(None, (plan.vnfd().vnfd_id for plan in plans)))
 
 
 def _finish(
@@ -186,7 +234,7 @@ class _Plan:
             else:
                 self.add(name, path)
         if TOSCA_META not in self.texts:
-            raise CsarError(f"{directory} has no {TOSCA_META}; it is no package directory")
+            raise UnreadableCsar(f"{directory} has no {TOSCA_META}; it is no package directory")
         self.entry = entry_definitions(self.texts[TOSCA_META])
 
     def vnfd(self) -> Vnfd:
@@ -200,9 +248,10 @@ class _Plan:
         """
         check_name(name)
         if name in self.sources or name in self.texts:
-            raise CsarError(f"two files for {name} in the VNF package; rename one of them")
+            raise CsarUse(f"two files for {name} in the VNF package; rename one of them")
         if not path.is_file():
-            raise CsarError(f"{path}, for {name} in the VNF package, is not a file")
+            problem = "is not a file" if path.exists() else "is not a file: no such file"
+            raise UnreadableCsar(f"{path}, for {name} in the VNF package, {problem}")
         self.sources[name] = _Source(path, mode, pack)
 
     def add_definitions(self, definitions: Mapping[str, Path]) -> None:
@@ -215,7 +264,7 @@ class _Plan:
         try:
             UUID(vnfd_id)
         except ValueError:
-            raise CsarError(f"the VNFD's identifier must be a UUID; got {vnfd_id!r}") from None
+            raise CsarUse(f"the VNFD's identifier must be a UUID; got {vnfd_id!r}") from None
         set_vnfd_id(self.texts, self.vnfd(), vnfd_id)
 
     def set_vm(
@@ -224,12 +273,12 @@ class _Plan:
         """Say what the VMs are made of."""
         has_base_hot = any(name.startswith("BaseHOT/") for name in self.texts)
         if not has_base_hot and flavor is not None:
-            raise CsarError(
+            raise CsarUse(
                 "with a TOSCA-only VNFD Tacker makes a flavor from the VDU's virtual_compute; "
                 "an existing flavor can only be named in a package with a base HOT"
             )
         if not has_base_hot and image_file is None and (sample or image is not None):
-            raise CsarError(
+            raise CsarUse(
                 "with a TOSCA-only VNFD Tacker boots the VM from an image file of the package, "
                 "an existing image cannot be named; give the VM's image file, or take the variant "
                 "with a base HOT"
@@ -255,8 +304,8 @@ class _Plan:
         """Add the archive of the registry image and return its path in the package."""
         try:
             read_image_archive(image)
-        except PackageFileError as error:
-            raise CsarError(f"{image} {error}") from None
+        except PackageFileError as failure:
+            raise UnreadableCsar(f"{image} {failure}") from None
         name = f"{IMAGES}/{image.name}"
         self.add(name, image)
         return name
@@ -266,7 +315,8 @@ def _package_files(directory: Path) -> list[tuple[str, Path]]:
     """Return the files of a package directory by path in the package, without hidden ones and
     Python's caches."""
     if not directory.is_dir():
-        raise CsarError(f"{directory} is not a directory")
+        problem = "" if directory.exists() else ": no such directory"
+        raise UnreadableCsar(f"{directory} is not a directory{problem}")
     found = []
     for path in sorted(directory.rglob("*")):
         relative = path.relative_to(directory)
@@ -279,8 +329,8 @@ def _package_files(directory: Path) -> list[tuple[str, Path]]:
 def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise CsarError(f"{path} is not UTF-8 text") from error
+    except UnicodeDecodeError:
+        raise UnreadableCsar(f"{path} is not UTF-8 text") from None
 
 
 def _write(output: Path, plan: _Plan, *, private: bool) -> tuple[Entry, ...]:
@@ -295,7 +345,7 @@ def _write(output: Path, plan: _Plan, *, private: bool) -> tuple[Entry, ...]:
         findings = verify(temporary)
         errors = [finding for finding in findings if finding.level == "error"]
         if errors:
-            raise CsarError("the VNF package has faults: " + "; ".join(map(str, errors)))
+            raise PackageFaults(errors)
         for finding in findings:
             LOG.warning("%s", finding)
         temporary.chmod(0o600 if private else 0o644)

@@ -12,6 +12,9 @@ from tacker_cir.csar.archive import CsarError
 
 #: Where Tacker looks for management drivers.
 DRIVER_GROUP = "tacker.tacker.mgmt.drivers"
+#: Our drivers.
+REGISTRY_DRIVER = "mgmt-drivers-private-registry"
+CLUSTER_DRIVER = "mgmt-drivers-kubernetes"
 #: ETSI GS NFV-SOL 001 V2.6.1 type definitions that the VNFDs import.
 SOL001_FILES = ("etsi_nfv_sol001_common_types.yaml", "etsi_nfv_sol001_vnfd_types.yaml")
 
@@ -46,7 +49,7 @@ def installed_driver(name: str) -> Path:
     :raises CsarError: not installed, or installed twice
     """
     found = {
-        entry.value: getattr(entry.dist, "name", "unknown distribution")
+        (getattr(entry.dist, "name", "unknown distribution"), entry.value)
         for entry in importlib.metadata.entry_points(group=DRIVER_GROUP, name=name)
     }
     if not found:
@@ -55,9 +58,9 @@ def installed_driver(name: str) -> Path:
             f"{DRIVER_GROUP}); install tacker_cir into this Python environment"
         )
     if len(found) > 1:
-        listing = ", ".join(f"{value} of {dist}" for value, dist in found.items())
+        listing = ", ".join(f"{value} of {dist}" for dist, value in sorted(found))
         raise CsarError(f"management driver {name!r} is installed twice ({listing}); remove one")
-    (value,) = found
+    ((_, value),) = found
     module = value.partition(":")[0]
     try:
         spec = importlib.util.find_spec(module)

@@ -5,19 +5,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from tacker_cir.csar.archive import TOSCA_META, CsarError, Reader, load_yaml
-from tacker_cir.csar.sources import installed_driver
-from tacker_cir.csar.vnfd import Vnfd, entry_definitions, mapping, read_vnfd
+from tacker_cir.csar.contents import check_as_tacker, check_contents, check_yaml_files
+from tacker_cir.csar.finding import Finding, error, warning
+from tacker_cir.csar.sources import CLUSTER_DRIVER, REGISTRY_DRIVER, installed_driver
+from tacker_cir.csar.vnfd import Vnfd, entry_definitions, read_vnfd
+from tacker_cir.templates.trees import mapping
 
 #: Operations that must call the driver (spec cir-k8s-cluster, "VNFD for Docker private registry"
 #: and "VNFD for Kubernetes cluster"). Tacker calls none for another one.
 REQUIRED_OPERATIONS = {
-    "mgmt-drivers-private-registry": ("instantiate_end", "heal_end"),
-    "mgmt-drivers-kubernetes": (
+    REGISTRY_DRIVER: ("instantiate_end", "heal_end"),
+    CLUSTER_DRIVER: (
         "instantiate_end",
         "scale_start",
         "scale_end",
@@ -29,31 +30,13 @@ REQUIRED_OPERATIONS = {
 
 #: Operations that had better call it, and what goes wrong otherwise.
 RECOMMENDED_OPERATIONS = {
-    "mgmt-drivers-kubernetes": {
+    CLUSTER_DRIVER: {
         "instantiate_start": "a faulty request is refused only after VMs were made",
         "terminate_start": "a cluster that a VNF is still on is destroyed",
         "modify_information_end": "registries changed in the metadata reach the nodes only with "
         "the next scale or heal operation",
     },
 }
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is wrong with a VNF package.
-
-    :param level: ``error`` where Tacker refuses the package or an operation will fail, ``warning``
-        where that depends on the conductor's host
-    :param where: path in the package
-    :param message: what is wrong, and what to do
-    """
-
-    level: Literal["error", "warning"]
-    where: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.message}"
 
 
 def verify(csar: Path) -> list[Finding]:
@@ -64,36 +47,36 @@ def verify(csar: Path) -> list[Finding]:
     :raises CsarError: no zip file
     """
     with Reader(Path(csar)) as reader:
-        return list(_findings(reader))
-
-
-def _warning(where: str, message: str) -> Finding:
-    return Finding("warning", where, message)
-
-
-def _error(where: str, message: object) -> Finding:
-    return Finding("error", where, str(message))
+        findings = list(_findings(reader))
+        # What is wrong already, Tacker's own code would only say again, in its words.
+        if not any(finding.level == "error" for finding in findings):
+            meta = reader.text(TOSCA_META) or ""
+            vnfd = read_vnfd(entry_definitions(meta), reader.text)
+            findings += check_as_tacker(reader, vnfd)
+        return findings
 
 
 def _findings(reader: Reader) -> Iterator[Finding]:
     for name, problem in reader.unsafe():
-        yield _error(name, problem)
+        yield error(name, problem)
     where = TOSCA_META
     try:
         meta = reader.text(TOSCA_META)
         if meta is None:
-            yield _error(TOSCA_META, "is missing; the package cannot be read any further")
+            yield error(TOSCA_META, "is missing; the package cannot be read any further")
             return
         yield from _check_hashes(reader, meta)
         where = entry_definitions(meta)
         vnfd = read_vnfd(where, reader.text)
-    except CsarError as error:
-        yield _error(where, error)
+    except CsarError as failure:
+        yield error(where, failure)
         return
     yield from _check_imports(vnfd)
     yield from _check_flavours(vnfd)
     yield from _check_drivers(reader, vnfd)
     yield from _check_images(reader, vnfd)
+    yield from check_contents(reader, vnfd)
+    yield from check_yaml_files(reader)
 
 
 def _check_hashes(reader: Reader, meta: str) -> Iterator[Finding]:
@@ -107,41 +90,39 @@ def _check_hashes(reader: Reader, meta: str) -> Iterator[Finding]:
             str(block.get("Hash") or ""),
         )
         if not (name and algorithm and given):
-            yield _error(TOSCA_META, f"a block lacks Name, Algorithm or Hash: {name[:60]!r}")
+            yield error(TOSCA_META, f"a block lacks Name, Algorithm or Hash: {name[:60]!r}")
         elif "://" in name:
-            yield Finding("warning", name, "is fetched by the conductor and was not checked here")
+            yield warning(name, "is fetched by the conductor and was not checked here")
         elif name not in reader.members:
-            yield _error(name, f"is listed in {TOSCA_META} but not in the package")
+            yield error(name, f"is listed in {TOSCA_META} but not in the package")
         else:
             try:
                 actual = reader.digest(name, algorithm)
-            except CsarError as error:
-                yield _error(name, error)
+            except CsarError as failure:
+                yield error(name, failure)
                 continue
             if actual != given:
-                yield _error(
+                yield error(
                     name, f"{algorithm} is {actual}, but {TOSCA_META} says {given}; build it again"
                 )
 
 
 def _check_imports(vnfd: Vnfd) -> Iterator[Finding]:
     for path, name in vnfd.missing:
-        yield _error(path, f"imports {name}, which is not in the package")
+        yield error(path, f"imports {name}, which is not in the package")
     for path, name in vnfd.remote:
-        yield Finding(
-            "warning", path, f"imports {name}: the conductor needs access to it at each operation"
-        )
+        yield warning(path, f"imports {name}: the conductor needs access to it at each operation")
 
 
 def _check_flavours(vnfd: Vnfd) -> Iterator[Finding]:
     if vnfd.vnfd_id is None:
-        yield _error(vnfd.entry, "gives no descriptor_id, which is the VNFD's identifier")
+        yield error(vnfd.entry, "gives no descriptor_id, which is the VNFD's identifier")
     if not vnfd.flavours():
-        yield _error(vnfd.entry, "no imported file has substitution_mappings of a flavour")
+        yield error(vnfd.entry, "no imported file has substitution_mappings of a flavour")
     for path in vnfd.flavours():
         mappings = vnfd.documents[path]["topology_template"]["substitution_mappings"]
         if "requirements" not in mappings:
-            yield _error(
+            yield error(
                 path, "substitution_mappings lacks requirements: Tacker fails at every operation"
             )
 
@@ -149,20 +130,20 @@ def _check_flavours(vnfd: Vnfd) -> Iterator[Finding]:
 def _check_drivers(reader: Reader, vnfd: Vnfd) -> Iterator[Finding]:
     drivers = list(vnfd.drivers())
     if not drivers:
-        yield _error(
+        yield error(
             vnfd.entry, "no operation of the node template VNF (interface Vnflcm) calls a driver"
         )
     for path, driver, operations, file in drivers:
         missing = [o for o in REQUIRED_OPERATIONS.get(driver, ()) if o not in operations]
         if missing:
-            yield _error(path, f"{driver} must also implement {', '.join(missing)}")
+            yield error(path, f"{driver} must also implement {', '.join(missing)}")
         for operation, otherwise in RECOMMENDED_OPERATIONS.get(driver, {}).items():
             if operation not in operations:
-                yield _warning(path, f"{driver} does not implement {operation}: {otherwise}")
+                yield warning(path, f"{driver} does not implement {operation}: {otherwise}")
         if file is None:
-            yield _error(path, f"the node template VNF has no artifact {driver!r} with a file")
+            yield error(path, f"the node template VNF has no artifact {driver!r} with a file")
         elif file not in reader.members:
-            yield _error(path, f"the artifact {driver!r} names {file}, which is not in the package")
+            yield error(path, f"the artifact {driver!r} names {file}, which is not in the package")
         else:
             yield from _compare_driver(reader, driver, file)
 
@@ -171,11 +152,11 @@ def _compare_driver(reader: Reader, driver: str, file: str) -> Iterator[Finding]
     try:
         installed = installed_driver(driver)
         packaged = _tacker_digest(reader.read(file))
-    except CsarError as error:
-        yield _error(file, error)
+    except CsarError as failure:
+        yield error(file, failure)
         return
     if packaged != _tacker_digest(installed.read_bytes()):
-        yield _error(
+        yield error(
             file,
             f"differs from the installed driver {installed}: Tacker will refuse operations with "
             "MgmtDriverHashMatchFailure; build the package again with this installation",
@@ -191,20 +172,19 @@ def _tacker_digest(content: bytes) -> str:
 def _check_images(reader: Reader, vnfd: Vnfd) -> Iterator[Finding]:
     for path, node, file, data in vnfd.images():
         if file not in reader.members:
-            yield _error(path, f"{node} has the image {file}, which is not in the package")
+            yield error(path, f"{node} has the image {file}, which is not in the package")
             continue
         checksum = mapping(data, "checksum")
         algorithm, given = str(checksum.get("algorithm")), str(checksum.get("hash"))
         try:
             actual = reader.digest(file, algorithm)
-        except CsarError as error:
-            yield _error(path, f"sw_image_data of {node}: {error}")
+        except CsarError as failure:
+            yield error(path, f"sw_image_data of {node}: {failure}")
             continue
         if actual != given:
-            yield _error(file, f"{algorithm} is {actual}, but sw_image_data of {node} says {given}")
+            yield error(file, f"{algorithm} is {actual}, but sw_image_data of {node} says {given}")
         elif algorithm.lower() != "sha-512":
-            yield Finding(
-                "warning",
+            yield warning(
                 path,
                 f"sw_image_data of {node} has {algorithm}; Tacker compares it with "
                 "Glance's hash, which is SHA-512 unless Glance is configured otherwise",

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from tacker_cir.csar.archive import TOSCA_META, CsarError, file_digest, load_yaml
+from tacker_cir.templates.trees import mapping
 
 #: Of Tacker's node types, those that may have a software image.
 _IMAGE_NODES = ("tosca.nodes.nfv.Vdu.Compute", "tosca.nodes.nfv.Vdu.VirtualBlockStorage")
@@ -96,13 +97,6 @@ class Vnfd:
 
 
 _SUBSTITUTION = ("topology_template", "substitution_mappings")
-
-
-def mapping(value: Any, *keys: str) -> dict[str, Any]:
-    """Return the mapping under the keys; empty where something else or nothing is there."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value if isinstance(value, dict) else {}
 
 
 def entry_definitions(meta: str) -> str:
