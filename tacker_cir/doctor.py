@@ -7,17 +7,19 @@ import importlib.metadata
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from oslo_config import cfg
 
-from tacker_cir import config
+from tacker_cir.conductor_conf import ConductorConf
+from tacker_cir.csar import CsarError, installed_driver
+from tacker_cir.csar.sources import CLUSTER_DRIVER as KUBERNETES
+from tacker_cir.csar.sources import DRIVER_GROUP as ENTRY_POINT_GROUP
+from tacker_cir.params.schema import nearest
 
-ENTRY_POINT_GROUP = "tacker.tacker.mgmt.drivers"
 DISTRIBUTION = "tacker_cir"
-KUBERNETES = "mgmt-drivers-kubernetes"
 
 
 @dataclass(frozen=True)
@@ -56,20 +58,14 @@ def check_conductor(config_files: list[Path]) -> Iterator[Check]:
         )
     if missing or not config_files:
         return
-    conf = cfg.ConfigOpts()
-    conf.register_opt(cfg.ListOpt("vnflcm_mgmt_driver", default=["vnflcm_noop"]), group="tacker")
-    conf.register_opt(
-        cfg.ListOpt("vim_drivers", default=["openstack", "kubernetes"]), group="nfvo_vim"
-    )
-    conf.register_opt(cfg.BoolOpt("use_barbican", default=True), group="k8s_vim")
-    for name in ("user_domain_name", "project_domain_name"):
-        conf.register_opt(cfg.StrOpt(name), group="keystone_authtoken")
-    config.register_opts(conf)
     try:
-        conf([], project="tacker", default_config_files=[str(file) for file in config_files])
-        yield from _check_options(conf, [entry_point.name for entry_point in entry_points])
+        conf = ConductorConf(config_files)
     except (cfg.Error, ValueError) as error:
         yield Check("configuration", f"{error}")
+        return
+    for subject, problem in conf.faults():
+        yield Check(subject, problem)
+    yield from _check_options(conf, [entry_point.name for entry_point in entry_points])
 
 
 def _check_driver(entry_point: importlib.metadata.EntryPoint) -> Check:
@@ -81,55 +77,87 @@ def _check_driver(entry_point: importlib.metadata.EntryPoint) -> Check:
             driver = entry_point.load()()
     except Exception as error:  # whatever keeps it from loading here keeps it from loading there
         return Check(subject, f"cannot be loaded: {type(error).__name__}: {error}")
+    try:
+        installed_driver(entry_point.name)
+    except CsarError as error:
+        # Tacker takes all of them, and ends at its start.
+        return Check(subject, str(error))
     if driver.get_type() != entry_point.name:
         return Check(subject, f"calls itself {driver.get_type()}; re-install tacker_cir")
     return Check(subject, detail="can be loaded")
 
 
-def _check_options(conf: cfg.ConfigOpts, names: list[str]) -> Iterator[Check]:
-    enabled = conf.tacker.vnflcm_mgmt_driver
-    for name in names:
-        subject = f"[tacker] vnflcm_mgmt_driver has {name}"
-        if name in enabled:
-            yield Check(subject)
-        elif set(names) & set(enabled):
-            yield Check(subject, detail="it does not: VNF packages that name it are refused")
-        else:
-            wanted = ",".join([*enabled, name])
-            yield Check(subject, f"it does not; set vnflcm_mgmt_driver = {wanted}")
-    if KUBERNETES in enabled:
-        yield from _check_vims(conf)
-    options = conf.tacker_cir
-    if options.host_key_policy == "tofu":
-        yield _check_state_path(Path(options.state_path))
-    elif options.host_key_policy == "strict" and not Path(options.known_hosts).is_file():
+def _check_options(conf: ConductorConf, names: list[str]) -> Iterator[Check]:
+    enabled = conf.get("tacker", "vnflcm_mgmt_driver")
+    if enabled is not None:
+        wanted = _wanted(enabled, names)
+        yield from _check_enabled(enabled, wanted, names)
+        if KUBERNETES in wanted:
+            yield from _check_vims(conf)
+    policy = conf.get("tacker_cir", "host_key_policy")
+    if policy == "tofu":
+        yield _check_state_path(Path(conf.get("tacker_cir", "state_path")))
+    elif policy == "strict" and not Path(conf.get("tacker_cir", "known_hosts")).is_file():
+        known_hosts = conf.get("tacker_cir", "known_hosts")
         yield Check(
             "[tacker_cir] known_hosts",
-            detail=f"{options.known_hosts} does not exist; keys must come from requests and stacks",
+            detail=f"{known_hosts} does not exist; keys must come from requests and stacks",
         )
-    elif options.host_key_policy == "off":
+    elif policy == "off":
         yield Check(
             "[tacker_cir] host_key_policy", "is off: anyone on the path can listen; use tofu"
         )
 
 
-def _check_vims(conf: cfg.ConfigOpts) -> Iterator[Check]:
+def _wanted(enabled: list[str], names: list[str]) -> list[str]:
+    """Return the drivers that shall be enabled: with what is misspelt written rightly, and with
+    ours if there is none of them."""
+    installed = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP).names
+    wanted = _corrected(enabled, names, installed)
+    return wanted if set(names) & set(wanted) else wanted + names
+
+
+def _check_enabled(enabled: list[str], wanted: list[str], names: list[str]) -> Iterator[Check]:
+    """Check the one line that enables drivers, with one line to put in its place."""
+    subject = "[tacker] vnflcm_mgmt_driver"
+    if wanted != enabled:
+        missing = ", ".join(name for name in wanted if name not in enabled)
+        yield Check(subject, f"it lacks {missing}; set {_option(subject)} = {','.join(wanted)}")
+        return
+    for name in names:
+        left_out = "it does not: VNF packages that name it are refused"
+        yield Check(f"{subject} has {name}", detail="" if name in enabled else left_out)
+
+
+def _corrected(given: list[str], names: list[str], known: Collection[str]) -> list[str]:
+    """Return a list with what is misspelt in it written rightly, each name once."""
+    found = [name if name in known else nearest(name, names) or name for name in given]
+    return list(dict.fromkeys(found))
+
+
+def _option(subject: str) -> str:
+    return subject.rpartition(" ")[2]
+
+
+def _check_vims(conf: ConductorConf) -> Iterator[Check]:
     """Check what Tacker needs to register a Kubernetes VIM (its kubernetes_driver and context)."""
-    drivers = conf.nfvo_vim.vim_drivers
-    wanted = ",".join([*drivers, "kubernetes"])
-    yield Check(
-        "[nfvo_vim] vim_drivers has kubernetes",
-        None if "kubernetes" in drivers else f"it does not; set vim_drivers = {wanted}",
-    )
-    yield Check(
-        "[k8s_vim] use_barbican",
-        None
-        if conf.k8s_vim.use_barbican
-        else "is false; Tacker registers a Kubernetes VIM only with Barbican",
-    )
+    drivers = conf.get("nfvo_vim", "vim_drivers")
+    if drivers is not None:
+        wanted = _corrected(drivers, ["kubernetes"], ["openstack", "kubernetes"])
+        wanted += [] if "kubernetes" in wanted else ["kubernetes"]
+        problem = f"it does not; set vim_drivers = {','.join(wanted)}"
+        yield Check(
+            "[nfvo_vim] vim_drivers has kubernetes",
+            None if "kubernetes" in drivers else problem,
+        )
+    if conf.get("k8s_vim", "use_barbican") is not None:
+        problem = "is false; Tacker registers a Kubernetes VIM only with Barbican"
+        yield Check(
+            "[k8s_vim] use_barbican", None if conf.get("k8s_vim", "use_barbican") else problem
+        )
     yield _check_client()
     for name in ("user_domain_name", "project_domain_name"):
-        given = conf.keystone_authtoken[name]
+        given = conf.get("keystone_authtoken", name)
         yield Check(
             f"[keystone_authtoken] {name}",
             None if given else "is not set; Tacker logs in to Barbican with it, never with the id",

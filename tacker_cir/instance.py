@@ -90,6 +90,10 @@ class Instance(Protocol):
         """``flavourId`` that goes with the parameters."""
 
     @property
+    def level_id(self) -> str | None:
+        """``instantiationLevelId`` of the request; None for the default, or without a request."""
+
+    @property
     def metadata(self) -> Mapping[str, str]:
         """What the user changes while it lives."""
 

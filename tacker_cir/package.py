@@ -22,7 +22,7 @@ from tacker_cir.image_archive import (
     read_image_archive,
 )
 from tacker_cir.templates.flavours import Flavour, read_flavours
-from tacker_cir.templates.hot import FLOATING_IP, GROUP, PORT, BaseHot, read_base_hots
+from tacker_cir.templates.hot import FLOATING_IP, GROUP, PORT
 
 #: A template is never larger than this many bytes; the ETSI types have 80 kB.
 MAX_TEMPLATE = 4 * 1024 * 1024
@@ -118,10 +118,6 @@ class VnfPackage:
     def flavours(self) -> dict[str, Flavour]:
         """Return the deployment flavours by their ids; none where the VNFD cannot be read."""
         return read_flavours(self._documents("Definitions") | self._documents("BaseHOT"))
-
-    def base_hots(self) -> dict[str, BaseHot]:
-        """Return the base HOTs by the flavours that their directories are called after."""
-        return read_base_hots(self._documents("BaseHOT"))
 
     def scaling_aspects(self, flavour_id: str | None = None) -> frozenset[str]:
         """Return the names that ``aspect_id`` may have: aspects of the VNFD, of which Tacker makes

@@ -144,6 +144,10 @@ class V1Instance:
         return source.flavour_id if source else None
 
     @property
+    def level_id(self) -> str | None:
+        return getattr(self._request, "instantiation_level_id", None)
+
+    @property
     def _source(self) -> Any:
         """What holds the parameters: both have them under the same names."""
         return self._request or self._instance.instantiated_vnf_info

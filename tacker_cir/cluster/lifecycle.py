@@ -32,6 +32,7 @@ from tacker_cir.exceptions import (
 )
 from tacker_cir.instance import Instance, Leaving, Vim
 from tacker_cir.params import k8s_cluster
+from tacker_cir.params.cluster_names import find_name_faults
 from tacker_cir.params.k8s_cluster import ClusterParams
 from tacker_cir.registry import access as registry_access
 from tacker_cir.ssh import Connection
@@ -59,8 +60,9 @@ def check(instance: Instance) -> ClusterParams:
 
 
 def check_new(instance: Instance) -> ClusterParams:
-    """:func:`check`, and what only Tacker and the VIM can tell: that the name for the cluster's VIM
-    is free, and that the nodes' networks are none of the cluster's own.
+    """:func:`check`, and what matters to new VMs alone: that the CPs are where they are looked for,
+    that the name for the cluster's VIM is free, and that the nodes' networks are none of the
+    cluster's own.
 
     :raises InvalidRequest: with every fault found
     """
@@ -70,6 +72,9 @@ def check_new(instance: Instance) -> ClusterParams:
         params = check(instance)
     except InvalidRequest as error:
         faults += error.faults
+    flavour = instance.package().flavours().get(instance.flavour_id or "")
+    if flavour is not None:
+        faults += find_name_faults(instance.parameters, flavour, instance.level_id)
     vim = _vim(instance)
     if vim.is_taken():
         problem = f"another VIM is named {vim.name!r}; expected a name that is not taken"

@@ -133,7 +133,9 @@ class Reader:
         try:
             self._zip = _try(f"{path} cannot be read as a zip file", lambda: zipfile.ZipFile(path))
         except CsarError as error:
-            raise UnreadableCsar(str(error)) from None
+            cause = error.__cause__
+            known = isinstance(cause, OSError)
+            raise UnreadableCsar(f"{path}: {io_problem(cause)}" if known else str(error)) from None
         if len(self._zip.infolist()) > MAX_MEMBERS:
             raise CsarError(f"{path} has more than {MAX_MEMBERS} files")
         self.members = {i.filename: i for i in self._zip.infolist() if not i.is_dir()}

@@ -149,10 +149,13 @@ def build_kubernetes(
 
 @contextmanager
 def _errors_of(output: Path) -> Iterator[None]:
+    output = Path(output)
     try:
         yield
     except OSError as failure:
-        where = f"{failure.filename}: " if failure.filename else ""
+        # Of the file that is written first beside it, nobody knows.
+        mine = failure.filename is None or Path(failure.filename).name.startswith(f".{output.name}")
+        where = "" if mine else f"{failure.filename}: "
         raise UnreadableCsar(f"cannot build {output}: {where}{io_problem(failure)}") from failure
 
 

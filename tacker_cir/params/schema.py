@@ -8,7 +8,7 @@ message, and marks secrets with ``writeOnly``: their values are never shown.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jsonschema
@@ -20,6 +20,8 @@ _SHOWN_LENGTH = 60
 # A package may have any number of names.
 _SHOWN_NAMES = 20
 _COMPARED_NAMES = 500
+# Of names in snake_case any two are half alike.
+_ALIKE = 0.6
 
 
 def find_faults(instance: Any, schema: Mapping[str, Any], path: str) -> list[Fault]:
@@ -35,14 +37,20 @@ def find_faults(instance: Any, schema: Mapping[str, Any], path: str) -> list[Fau
 
 def did_you_mean(name: str, known: list[str]) -> str:
     """Return a hint at the nearest known name, or the list of known names."""
-    near = difflib.get_close_matches(
-        name[: bounds.MAX_NAME], known[:_COMPARED_NAMES], n=1, cutoff=0.5
-    )
-    if near:
-        return f"did you mean {near[0]}?"
+    near = nearest(name, known)
+    if near is not None:
+        return f"did you mean {near}?"
     more = len(known) - _SHOWN_NAMES
     listing = ", ".join(sorted(known)[:_SHOWN_NAMES])
     return f"known: {listing}" + (f" and {more} more" if more > 0 else "")
+
+
+def nearest(name: str, known: Sequence[str]) -> str | None:
+    """Return the known name that another one is probably meant for, None where it may be none."""
+    near = difflib.get_close_matches(
+        name[: bounds.MAX_NAME], known[:_COMPARED_NAMES], n=1, cutoff=_ALIKE
+    )
+    return near[0] if near else None
 
 
 def join(path: str, *keys: str | int) -> str:

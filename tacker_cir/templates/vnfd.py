@@ -45,6 +45,11 @@ class FlavourVnfd:
         return frozenset(name for name, node in cps if not _target(node, "virtual_link"))
 
     @property
+    def inputs(self) -> frozenset[str]:
+        """The inputs, which Tacker takes from ``additionalParams`` as well."""
+        return frozenset(mapping(self._topology, "inputs"))
+
+    @property
     def virtual_links(self) -> frozenset[str]:
         """The virtual links of the VNF itself."""
         return frozenset(name for name, _ in self._nodes(f"{_NFV}.VnfVirtualLink"))

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
-import pytest
+import importlib.metadata
 
+import pytest
+from oslo_config import cfg
+
+from tacker_cir import config
 from tacker_cir.doctor import check_conductor
 
 BOTH = "vnflcm_noop,mgmt-drivers-private-registry,mgmt-drivers-kubernetes"
@@ -32,12 +36,11 @@ def test_one_driver_is_enough(faults):
 
 
 def test_no_driver_is_enabled(faults):
-    found = faults("")
-    assert set(found) == {
-        "[tacker] vnflcm_mgmt_driver has mgmt-drivers-private-registry",
-        "[tacker] vnflcm_mgmt_driver has mgmt-drivers-kubernetes",
-    }
-    assert all("set vnflcm_mgmt_driver = vnflcm_noop,mgmt-drivers-" in f for f in found.values())
+    found = faults(DOMAINS)
+    assert set(found) == {"[tacker] vnflcm_mgmt_driver"}
+    (line,) = found.values()
+    assert line.partition("set vnflcm_mgmt_driver = ")[2].split(",")[0] == "vnflcm_noop"
+    assert set(line.partition(" = ")[2].split(",")) == set(BOTH.split(","))
 
 
 def test_what_a_kubernetes_vim_needs(faults):
@@ -93,3 +96,92 @@ def test_a_client_that_refuses_what_tacker_gives_it(faults, monkeypatch):
     monkeypatch.setattr(client, "V1ConfigMap", refuse)
     found = faults(f"[tacker]\nvnflcm_mgmt_driver = {BOTH}\n{DOMAINS}")
     assert "Tacker makes no CNF with it" in found["Python package kubernetes"]
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("vnflcm_noop,mgmt-drivers-kubernets", "vnflcm_noop,mgmt-drivers-kubernetes"),
+        ("mgmt-driver-private-registry", "mgmt-drivers-private-registry"),
+        ("mgmt-drivers-kubernetes,mgmt_drivers_kubernetes", "mgmt-drivers-kubernetes"),
+    ],
+)
+def test_a_misspelt_driver_is_put_right_in_the_line(faults, given, wanted):
+    found = faults(f"[tacker]\nvnflcm_mgmt_driver = {given}\n{DOMAINS}")
+    assert set(found) == {"[tacker] vnflcm_mgmt_driver"}
+    assert found["[tacker] vnflcm_mgmt_driver"].endswith(f"set vnflcm_mgmt_driver = {wanted}")
+
+
+def test_somebody_elses_driver_of_a_name_alike_stays(faults, monkeypatch):
+    """Only what nobody has installed can be misspelt."""
+    other = "mgmt-drivers-kubernetes-more"
+    entries = importlib.metadata.entry_points
+
+    def with_other(**wanted):
+        found = entries(**wanted)
+        if "name" in wanted:
+            return found
+        more = importlib.metadata.EntryPoint(other, "other:Driver", wanted["group"])
+        return importlib.metadata.EntryPoints([*found, more])
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", with_other)
+    assert faults(f"[tacker]\nvnflcm_mgmt_driver = {BOTH},{other}\n{DOMAINS}") == {}
+
+
+WRONG = {
+    "registry_timeout = abc": "expected a whole number from 1 on; got 'abc'",
+    "image_timeout = 0": "expected a whole number from 1 on; got '0'",
+    "host_key_policy = toful": "expected one of tofu, strict, off; got 'toful'",
+}
+
+
+def test_every_option_of_ours_is_read(faults):
+    lines = [f"{option.name} = x" for option in config.OPTS if isinstance(option, cfg.IntOpt)]
+    found = faults("\n".join(["[tacker_cir]", *lines, "[tacker]", f"vnflcm_mgmt_driver = {BOTH}"]))
+    for line in lines:
+        assert f"[tacker_cir] {line.split()[0]}" in found
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_a_value_that_is_not_valid(faults, line):
+    found = faults(f"[tacker]\nvnflcm_mgmt_driver = {BOTH}\n{DOMAINS}[tacker_cir]\n{line}")
+    assert found == {f"[tacker_cir] {line.split()[0]}": WRONG[line]}
+
+
+@pytest.mark.parametrize(
+    ("text", "subject", "hint"),
+    [
+        (
+            "[tacker_cir]\nregistry-timeout = 3",
+            "[tacker_cir] registry-timeout",
+            "registry_timeout?",
+        ),
+        ("[tacker_cir]\nwaiting = 3", "[tacker_cir] waiting", "known: api_timeout"),
+        ("[tacker-cir]\nregistry_timeout = 3", "[tacker-cir]", "did you mean [tacker_cir]?"),
+        ("[tacker]\nvnflcm_mgmt_drivers = x", "[tacker] vnflcm_mgmt_drivers", "_driver?"),
+    ],
+)
+def test_a_name_that_nobody_reads(faults, text, subject, hint):
+    found = faults(f"[tacker]\nvnflcm_mgmt_driver = {BOTH}\n{DOMAINS}{text}")
+    assert set(found) == {subject} and hint in found[subject]
+
+
+def test_tackers_own_options_are_none_of_ours(faults):
+    text = f"[tacker]\nvnflcm_mgmt_driver = {BOTH}\nmonitor_driver = a\n{DOMAINS}auth_url = b\n"
+    assert faults(text + "[vnf_lcm]\nx = 1\n[DEFAULT]\ndebug = true") == {}
+
+
+def test_an_entry_point_of_two_distributions(tmp_path, monkeypatch, faults):
+    """As upstream's guide registers its sample: tacker-conductor ends at its start."""
+    info = tmp_path / "tacker_too-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tacker-too\nVersion: 1\n")
+    entry = (
+        "mgmt-drivers-kubernetes = tacker.vnfm.mgmt_drivers.kubernetes_mgmt:KubernetesMgmtDriver"
+    )
+    (info / "entry_points.txt").write_text(f"[tacker.tacker.mgmt.drivers]\n{entry}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = faults(f"[tacker]\nvnflcm_mgmt_driver = {BOTH}\n{DOMAINS}")
+    assert set(found) == {"driver mgmt-drivers-kubernetes"}
+    assert "installed twice" in found["driver mgmt-drivers-kubernetes"]
+    assert "of tacker-too" in found["driver mgmt-drivers-kubernetes"]

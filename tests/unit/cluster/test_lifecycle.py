@@ -181,12 +181,14 @@ def test_networks_of_the_nodes_must_not_be_the_clusters_own(vnf_instance, done, 
         "net-3": [],
     }
     monkeypatch.setattr(lifecycle, "check", lambda *_args: PARAMS)
+    monkeypatch.setattr(V1Instance, "package", lambda _self: SimpleNamespace(flavours=dict))
     monkeypatch.setattr(V1Instance, "_access_info", lambda _self: {})
     monkeypatch.setattr(
         tacker_bridge, "read_subnets", lambda _info, network: map(ip_network, subnets[network])
     )
     request = SimpleNamespace(
         additional_params={},
+        flavour_id="complex",
         ext_virtual_links=[SimpleNamespace(resource_id=name) for name in ("net-1", "net-2")],
         ext_managed_virtual_links=[
             SimpleNamespace(resource_id=name) for name in ("net-3", "net-1")

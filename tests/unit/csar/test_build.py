@@ -161,5 +161,5 @@ def test_driver_that_is_installed_twice(tmp_path, monkeypatch):
 def test_no_additional_file_is_dropped_without_a_word(tmp_path, capsys):
     words = ["csar", "build", "kubernetes", "--output", str(tmp_path / "a.zip")]
     files = ["--file", f"Files/a={tmp_path}/1", "--file", f"Files/a={tmp_path}/2"]
-    assert cli.main([*words, *files]) == cli.FAULTS
+    assert cli.main([*words, *files]) == cli.USAGE
     assert "--file Files/a=... is given more than once" in capsys.readouterr().err

@@ -229,9 +229,9 @@ def test_tacker_finds_user_data_by_the_sample_request(variants, conductor, monke
         ("instantiate_private_registry", tacker_schemas.instantiate),
         ("instantiate_private_registry_all_options", tacker_schemas.instantiate),
         ("instantiate_private_registry_basehot", tacker_schemas.instantiate),
-        ("heal_private_registry_vnf", tacker_schemas.heal),
-        ("heal_private_registry_vnfc", tacker_schemas.heal),
-        ("terminate_private_registry", tacker_schemas.terminate),
+        ("heal_vnf", tacker_schemas.heal),
+        ("heal_vnfc", tacker_schemas.heal),
+        ("terminate", tacker_schemas.terminate),
     ],
 )
 def test_tacker_accepts_the_sample_requests(name, tacker_schema):

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``tacker-cir registries``: the update that gives a living cluster other registries."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tacker_cir import csar
+from tacker_cir.cli import output, status
+from tacker_cir.cli.inputs import read_json_or_yaml
+from tacker_cir.exceptions import InvalidRequest, UnreadableInput
+from tacker_cir.package import VnfPackage
+from tacker_cir.params import bounds
+from tacker_cir.params.registry_connection import KEY
+from tacker_cir.templates.trees import walk
+from tacker_cir.vnflcm.update import find_update_faults, registries_body
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "registries",
+        formatter_class=output.Help,
+        help="write the update of a cluster's registries",
+        description="Check a list of registries, the whole new list, and write the body of the "
+        "update (VnfInfoModificationRequest) that gives it to a cluster.",
+    )
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help=f"the list as {KEY} of a request has it, in JSON, or in YAML if its name ends in "
+        ".yaml; - for standard input",
+    )
+    parser.add_argument(
+        "--csar", type=Path, metavar="FILE", help="the VNF package that the cluster is made from"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="where to write the body, readable by its owner only; standard output if not given",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the body; return the exit status."""
+    registries = read_json_or_yaml(arguments.file)
+    if isinstance(registries, dict) and set(registries) == {KEY}:
+        registries = registries[KEY]
+    if not isinstance(registries, list):
+        raise UnreadableInput(f"{arguments.file} is no list of registries")
+    oversize = bounds.find_excess(registries, KEY)
+    if oversize:
+        raise InvalidRequest(oversize)
+    body = registries_body(registries)
+    with _package(arguments.csar, registries) as package:
+        faults = find_update_faults(body, package)
+    if faults:
+        raise InvalidRequest(faults)
+    _write(json.dumps(body, indent=4) + "\n", arguments.output)
+    return status.OK
+
+
+@contextmanager
+def _package(path: Path | None, registries: list[Any]) -> Iterator[VnfPackage | None]:
+    if path is None:
+        yield None
+        return
+    texts = [value for value in walk(registries) if isinstance(value, str)]
+    with tempfile.TemporaryDirectory(prefix="tacker-cir-") as directory:
+        yield csar.unpack(path, Path(directory), texts)
+
+
+def _write(text: str, target: Path | None) -> None:
+    if target is None:
+        print(text, end="")
+        return
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise
+    output.print_ok(target)
