@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import sys
 from collections.abc import Sequence
 
 from tacker_cir.cli import build, doctor, registries, samples, validate
@@ -54,7 +53,3 @@ def _parser() -> argparse.ArgumentParser:
     for module in _COMMANDS:
         module.add(commands)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

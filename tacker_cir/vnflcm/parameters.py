@@ -102,7 +102,7 @@ def _unknown(
         near = schema.nearest(name, known)
         if user_data is not None:
             unread = not user_data.may_read(name) or _is_misspelt(name, user_data)
-        elif name in boot_options.NAMES:
+        elif name in boot_options.NAMES and PATH_KEY not in given:
             # Said of each of them where no UserData is named.
             unread = False
         else:

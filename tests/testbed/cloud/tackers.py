@@ -53,7 +53,7 @@ class Environment:
 
     def doctor(self) -> list[str]:
         """The words that run ``tacker-cir`` there."""
-        return [str(self.prefix / "bin/python"), "-m", "tacker_cir.cli", "doctor"]
+        return [str(self.prefix / "bin/python"), "-m", "tacker_cir", "doctor"]
 
     def data_file(self, name: str) -> Path:
         """A file that Tacker's package has installed under etc/tacker of the environment."""

@@ -171,7 +171,7 @@ def fixed(*addresses, kind="IPV4"):
             ("additionalParams", "vm_image"),
             7,
             "additionalParams.vm_image",
-            "expected a name or an id",
+            "expected the name or ID",
         ),
         (
             ("additionalParams", "vm_flavor"),
