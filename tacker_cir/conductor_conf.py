@@ -41,8 +41,8 @@ class ConductorConf:
         for name in names:
             sections: dict[str, dict[str, list[str]]] = {}
             cfg.ConfigParser(name, sections).parse()
-            for section, options in sections.items():
-                self._sections.setdefault(section, {}).update(options)
+            for section, given in sections.items():
+                self._sections.setdefault(section, {}).update(given)
 
     def get(self, group: str, option: str) -> Any:
         """Return an option's value, None where the one that is there is not valid."""
@@ -107,6 +107,6 @@ def _expected(option: cfg.Opt) -> str:
     if isinstance(option, cfg.BoolOpt):
         return "true or false"
     if isinstance(option, cfg.IntOpt):
-        return f"a whole number from {option.type.min} on"
+        return f"a whole number from {getattr(option.type, 'min', 0)} on"
     choices = getattr(option.type, "choices", None)
     return f"one of {', '.join(choices)}" if choices else "a text"

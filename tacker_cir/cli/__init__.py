@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         with own_log(), unwound_by_signals():
-            return arguments.run(arguments)
+            return int(arguments.run(arguments))
     except Exception as error:
         return status_of(error)
     except KeyboardInterrupt:

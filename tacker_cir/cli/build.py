@@ -77,7 +77,7 @@ def _add_kubernetes(kinds: Any) -> None:
 
 
 def _add_kind(kinds: Any, name: str, **texts: str) -> argparse.ArgumentParser:
-    kind = kinds.add_parser(name, formatter_class=Help, **texts)
+    kind: argparse.ArgumentParser = kinds.add_parser(name, formatter_class=Help, **texts)
     kind.add_argument(
         "--output", type=Path, required=True, metavar="FILE", help="the package to write"
     )

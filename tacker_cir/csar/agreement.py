@@ -115,9 +115,9 @@ def _counts_of(flavour: Flavour, vdu: str) -> Iterator[tuple[str, int]]:
         count = initial + vnfd.step(vdu) * highest
         yield f"of {vdu} at the highest level of {aspect} (max_scale_level {highest})", count
     for level in vnfd.levels:
-        count = vnfd.count(vdu, level)
-        if count is not None:
-            yield f"of {vdu} at the instantiation level {level}", count
+        at_level = vnfd.count(vdu, level)
+        if at_level is not None:
+            yield f"of {vdu} at the instantiation level {level}", at_level
 
 
 def _check_profile(flavour: Flavour, vdu: str) -> Iterator[Finding]:

@@ -134,8 +134,8 @@ class Reader:
             self._zip = _try(f"{path} cannot be read as a zip file", lambda: zipfile.ZipFile(path))
         except CsarError as error:
             cause = error.__cause__
-            known = isinstance(cause, OSError)
-            raise UnreadableCsar(f"{path}: {io_problem(cause)}" if known else str(error)) from None
+            said = f"{path}: {io_problem(cause)}" if isinstance(cause, OSError) else str(error)
+            raise UnreadableCsar(said) from None
         if len(self._zip.infolist()) > MAX_MEMBERS:
             raise CsarError(f"{path} has more than {MAX_MEMBERS} files")
         self.members = {i.filename: i for i in self._zip.infolist() if not i.is_dir()}

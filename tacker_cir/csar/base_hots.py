@@ -65,7 +65,9 @@ def _references(template: Any) -> list[tuple[str, str]]:
     return list(found)
 
 
-def _check_nesting(hot: BaseHot, path: str, name: str, resource: Mapping[str, Any]) -> Iterator:
+def _check_nesting(
+    hot: BaseHot, path: str, name: str, resource: Mapping[str, Any]
+) -> Iterator[Finding]:
     """Check a resource whose type is a file of the package, and the members of a group."""
     member = mapping(resource, "properties", "resource")
     if resource.get("type") == GROUP and not isinstance(member.get("type"), str):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tacker_cir.csar.agreement import check_flavour
 from tacker_cir.csar.archive import CsarError, Reader, load_yaml
@@ -27,7 +28,7 @@ MAX_SCRIPTS = 100
 
 def check_contents(reader: Reader, vnfd: Vnfd) -> Iterator[Finding]:
     """Check each flavour's templates against each other, and the files that they need."""
-    hots: dict[str, dict] = {}
+    hots: dict[str, dict[str, Any]] = {}
     for name in reader.members:
         if name.startswith(f"{DIRECTORY}/") and name.endswith(SUFFIXES):
             yield from _read(reader, name, hots)
@@ -69,7 +70,7 @@ def check_yaml_files(reader: Reader) -> Iterator[Finding]:
                 )
 
 
-def _read(reader: Reader, name: str, documents: dict[str, dict]) -> Iterator[Finding]:
+def _read(reader: Reader, name: str, documents: dict[str, dict[str, Any]]) -> Iterator[Finding]:
     documents[name] = {}
     try:
         documents[name] = load_yaml(name, reader.text(name) or "")
@@ -77,7 +78,9 @@ def _read(reader: Reader, name: str, documents: dict[str, dict]) -> Iterator[Fin
         yield error(name, failure)
 
 
-def _check_directories(hots: dict[str, dict], flavours: dict[str, Flavour]) -> Iterator[Finding]:
+def _check_directories(
+    hots: dict[str, dict[str, Any]], flavours: dict[str, Flavour]
+) -> Iterator[Finding]:
     found = read_base_hots(hots)
     for name, hot in found.items():
         if name in flavours:

@@ -42,7 +42,7 @@ class BaseHot:
         Heat by the names of their files."""
         return f"{self.directory}/nested/{type_name}"
 
-    def resources(self) -> Iterator[tuple[str, str, dict]]:
+    def resources(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Yield path, name and definition of every resource."""
         for path, template in self.templates.items():
             for name, resource in named(template, "resources"):
@@ -54,7 +54,7 @@ class BaseHot:
             name for _, name, resource in self.resources() if resource.get("type") in types
         )
 
-    def groups(self) -> dict[str, dict]:
+    def groups(self) -> dict[str, dict[str, Any]]:
         """Return the auto-scaling groups of the top template by name."""
         return {
             name: resource

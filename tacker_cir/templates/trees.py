@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 
-def mapping(value: Any, *keys: str) -> dict:
+def mapping(value: Any, *keys: str) -> dict[str, Any]:
     """Return the mapping under the keys; empty where something else or nothing is there."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
@@ -21,7 +21,7 @@ def entries(value: Any, *keys: str) -> Iterator[Any]:
     yield from found if isinstance(found, list) else ()
 
 
-def named(value: Any, *keys: str) -> Iterator[tuple[str, dict]]:
+def named(value: Any, *keys: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the named objects under the keys: of a mapping, or, as TOSCA has policies and
     requirements, of a list of mappings."""
     *path, last = keys

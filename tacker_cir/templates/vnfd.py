@@ -27,7 +27,7 @@ class FlavourVnfd:
         self.id: str | None = given if isinstance(given, str) else None
 
     @property
-    def vdus(self) -> dict[str, dict]:
+    def vdus(self) -> dict[str, dict[str, Any]]:
         """The VDUs that are VMs, by name."""
         return dict(self._nodes(f"{_NFV}.Vdu.Compute"))
 
@@ -150,12 +150,12 @@ class FlavourVnfd:
             if aspect not in self.aspects:
                 yield f"a policy VduScalingAspectDeltas has the aspect {aspect}, which is none"
 
-    def _nodes(self, kind: str) -> Iterator[tuple[str, dict]]:
+    def _nodes(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         for name, node in named(self._topology, "node_templates"):
             if node.get("type") == kind:
                 yield name, node
 
-    def _policies(self, kind: str) -> Iterator[dict]:
+    def _policies(self, kind: str) -> Iterator[dict[str, Any]]:
         for _, policy in named(self._topology, "policies"):
             if policy.get("type") == f"{_POLICY}.{kind}":
                 yield policy

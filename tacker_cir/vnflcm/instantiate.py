@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tacker_cir.exceptions import Fault, InvalidRequest
@@ -15,7 +15,10 @@ from tacker_cir.vnflcm import networks
 from tacker_cir.vnflcm.kinds import DRIVER_KEYS
 from tacker_cir.vnflcm.parameters import find_parameter_faults
 
-_PARSERS = {private_registry.KEY: private_registry.parse, k8s_cluster.KEY: k8s_cluster.parse}
+_PARSERS: dict[str, Callable[..., Any]] = {
+    private_registry.KEY: private_registry.parse,
+    k8s_cluster.KEY: k8s_cluster.parse,
+}
 
 
 def find_instantiate_faults(body: Mapping[str, Any], package: VnfPackage | None) -> list[Fault]:

@@ -90,13 +90,13 @@ def _shared_addresses(body: Mapping[str, Any], flavour: Flavour) -> Iterator[Fau
             )
 
 
-def _ext_cps(body: Mapping[str, Any]) -> Iterator[tuple[str, dict]]:
+def _ext_cps(body: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for index, link in enumerate(entries(body, "extVirtualLinks")):
         for number, cp in enumerate(entries(link, "extCps")):
             yield schema.join("extVirtualLinks", index, "extCps", number), mapping(cp)
 
 
-def _address_requests(body: Mapping[str, Any]) -> Iterator[tuple[str, str, dict]]:
+def _address_requests(body: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield CP, path and value of each entry of ipAddresses."""
     for cp_path, cp in _ext_cps(body):
         for index, config in enumerate(entries(cp, "cpConfig")):
