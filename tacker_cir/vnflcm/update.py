@@ -15,7 +15,7 @@ from tacker_cir.params.registry_list import find_registry_faults
 from tacker_cir.vnflcm.shapes import MAX_VALUE
 
 #: Keys of metadata that a new list leaves nothing of an older one in.
-CLEARED_PARTS = 16
+CLEARED_PARTS = 64
 
 
 def find_update_faults(body: Mapping[str, Any], package: VnfPackage | None) -> list[Fault]:
@@ -37,28 +37,13 @@ def registries_body(registries: Sequence[Any]) -> dict[str, Any]:
 
     Tacker takes :data:`MAX_VALUE` characters for one value, so that a long list is divided. Keys of
     an older list that was longer are removed.
-
-    :raises InvalidRequest: one registry alone is longer than a value may be
     """
-    parts: list[list[str]] = [[]]
-    faults = []
-    for index, registry in enumerate(registries):
-        text = json.dumps(registry, separators=(",", ":"))
-        if len(text) + 2 > MAX_VALUE:
-            problem = f"has {len(text)} characters as JSON, and Tacker takes {MAX_VALUE - 2}"
-            faults.append(Fault(f"{KEY}[{index}]", problem))
-        if len(_joined([*parts[-1], text])) > MAX_VALUE:
-            parts.append([])
-        parts[-1].append(text)
-    if faults:
-        raise InvalidRequest(faults)
-    values: list[str | None] = [_joined(part) for part in parts]
+    text = json.dumps(list(registries), separators=(",", ":"))
+    values: list[str | None] = [
+        text[start : start + MAX_VALUE] for start in range(0, len(text), MAX_VALUE)
+    ]
     values += [None] * (CLEARED_PARTS - len(values))
     return {"metadata": {_key(number): value for number, value in enumerate(values, 1)}}
-
-
-def _joined(texts: Sequence[str]) -> str:
-    return f"[{','.join(texts)}]"
 
 
 def _key(number: int) -> str:
