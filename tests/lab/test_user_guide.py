@@ -333,6 +333,7 @@ def _begin_registry(
     """Make the registry as the page says; return its ids, and the site that it is filled for."""
     shutil.copy(stand.lab.prepared.registry_image, directory / "private_registry.tar")
     reader.values["ubuntu-22.04"] = "debian-12"
+    reader("tacker-cir samples samples")
     reader(
         "tacker-cir csar build private-registry --base-hot --vm-image ubuntu-22.04 "
         "--flavor m1.small --image private_registry.tar --output private-registry.zip",
@@ -360,9 +361,11 @@ def _ready_nodes(reader: Reader) -> int:
 def _change_registries(reader: Reader) -> None:
     """Update the metadata: wrongly; rightly; and back to what was requested."""
     wrong = {"private_registry_connection_info": reader.values["10.10.0.10:5000"]}
-    reader.write("registries.json", {"metadata": wrong})
-    said = reader.update("registries.json", "FAILED_TEMP")
+    reader.write("update.json", {"metadata": wrong})
+    said = reader.update("update.json", "FAILED_TEMP")
     assert "written as JSON in one string" in said
-    for name in ("registries.json", "as-requested.json"):
-        reader.write(name)
-        reader.update(name)
+    reader.write("registries.json")
+    reader("tacker-cir registries registries.json --csar kubernetes.zip --output update.json")
+    reader.update("update.json")
+    reader.write("as-requested.json")
+    reader.update("as-requested.json")

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from tacker_cir.vnflcm.update import registries_body
 from tests.lab.guide import Guide
 
 PAGES = ("kubernetes.rst", "kubernetes-operations.rst")
@@ -30,7 +31,7 @@ def test_a_command_that_is_not_printed_is_refused():
 def test_files_are_json():
     guide = Guide(*PAGES)
     assert set(guide.files) == {"registries.json", "as-requested.json", "touch.json"}
-    body = json.loads(guide.file("registries.json", {"10.10.0.10:5000": "r:1"}))
-    value = body["metadata"]["private_registry_connection_info"]
+    registries = json.loads(guide.file("registries.json", {"10.10.0.10:5000": "r:1"}))
+    value = registries_body(registries)["metadata"]["private_registry_connection_info"]
     assert json.loads(value) == [{"connection_type": "0", "server": "r:1"}]
     assert all(json.loads(guide.file(name, {})) for name in guide.files)
