@@ -13,25 +13,28 @@ from tacker_cir.csar.archive import CsarError, Reader, load_yaml
 from tacker_cir.csar.base_hots import check_base_hot
 from tacker_cir.csar.finding import Finding, error
 from tacker_cir.csar.sources import CLUSTER_DRIVER
-from tacker_cir.csar.translation import check_translation
+from tacker_cir.csar.translation import check_by_tacker
 from tacker_cir.csar.vnfd import Vnfd
 from tacker_cir.image_archive import MAX_UNPACKED
+from tacker_cir.package import MAX_TEMPLATES
 from tacker_cir.params.install_script import find_script_fault
 from tacker_cir.templates.flavours import Flavour, read_flavours
 from tacker_cir.templates.hot import DIRECTORY, SUFFIXES, read_base_hots
 from tacker_cir.templates.user_data import read_user_data
 
 #: Bytes of a script, and how many are looked into; those of the samples have 30 kB, and are two.
-MAX_SCRIPT = 512 * 1024
-MAX_SCRIPTS = 100
+MAX_SCRIPT = 256 * 1024
+MAX_SCRIPTS = 50
 
 
 def check_contents(reader: Reader, vnfd: Vnfd) -> Iterator[Finding]:
     """Check each flavour's templates against each other, and the files that they need."""
     hots: dict[str, dict[str, Any]] = {}
-    for name in reader.members:
-        if name.startswith(f"{DIRECTORY}/") and name.endswith(SUFFIXES):
-            yield from _read(reader, name, hots)
+    names = [n for n in reader.members if n.startswith(f"{DIRECTORY}/") and n.endswith(SUFFIXES)]
+    if len(names) > MAX_TEMPLATES:
+        yield error(DIRECTORY, f"has more than {MAX_TEMPLATES} templates")
+    for name in names[:MAX_TEMPLATES]:
+        yield from _read(reader, name, hots)
     flavours = read_flavours(vnfd.documents | hots)
     for flavour in flavours.values():
         yield from check_flavour(flavour)
@@ -43,17 +46,19 @@ def check_contents(reader: Reader, vnfd: Vnfd) -> Iterator[Finding]:
 
 
 def check_as_tacker(reader: Reader, vnfd: Vnfd) -> Iterator[Finding]:
-    """Have Tacker's own code read the flavours that it makes a Heat template of.
+    """Have Tacker's own code read the package.
 
     :param reader: of a package in which nothing else is wrong
     """
-    flavours = read_flavours(vnfd.documents)
-    if any(name.startswith(f"{DIRECTORY}/") for name in reader.members) or vnfd.remote:
+    if vnfd.remote:
         return
+    hots: dict[str, dict[str, Any]] = {
+        name: {} for name in reader.members if name.startswith(f"{DIRECTORY}/")
+    }
+    flavours = read_flavours(vnfd.documents | hots)
     with tempfile.TemporaryDirectory(prefix="tacker-cir-") as directory:
         reader.unpack(Path(directory), (), MAX_UNPACKED)
-        for flavour in flavours.values():
-            yield from check_translation(Path(directory), flavour)
+        yield from check_by_tacker(Path(directory), vnfd.entry, flavours)
 
 
 def check_yaml_files(reader: Reader) -> Iterator[Finding]:
@@ -99,8 +104,10 @@ def _check_directories(
 
 def _check_user_data(reader: Reader) -> Iterator[Finding]:
     classes: set[str] = set()
-    names = [name for name in reader.members if name.endswith(".py")][:MAX_SCRIPTS]
-    for name in names:
+    names = [name for name in reader.members if name.endswith(".py")]
+    # Where they usually are, first.
+    names.sort(key=lambda name: not name.startswith("UserData/"))
+    for name in names[:MAX_SCRIPTS]:
         try:
             classes |= read_user_data(_script(reader, name)).classes
         except ValueError as problem:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Tacker's own parser and translator say of a VNFD without a base HOT.
+"""What Tacker's own parser and translator say of a package.
 
-They are asked here, by the functions that tacker-conductor calls.
+They are asked here, by the functions that tacker-conductor calls when a package is uploaded and a
+VNF instantiated: what they refuse is a fault, whatever it is.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import multiprocessing
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,34 +35,43 @@ class _AnyHeat:
         return True
 
 
-def check_translation(root: Path, flavour: Flavour) -> Iterator[Finding]:
-    """Translate a flavour as an instantiation would.
+def check_by_tacker(root: Path, entry: str, flavours: Mapping[str, Flavour]) -> Iterator[Finding]:
+    """Read a package as its upload would, and its flavours as an instantiation would.
 
     :param root: of the unpacked package
-    :param flavour: one without a base HOT
+    :param entry: path of the top-level template in it
+    :param flavours: by their ids
     """
-    problem = _problem(root, flavour.id)
+    # What is wrong with a flavour the parser would say of the top-level template as well.
+    found = [finding for flavour in flavours.values() for finding in _check(root, flavour)]
+    yield from found
+    problem = None if found else _problem(_parse, str(root / entry))
     if problem is not None:
-        said = shown(re.sub(r"\s+", " ", problem), _TOLD)
-        where = flavour.vnfd.path
-        yield error(
-            where, f"Tacker cannot make a Heat template of the flavour {flavour.id}: {said}"
-        )
+        yield error(entry, f"Tacker cannot read the VNFD: {problem}")
 
 
-def _problem(root: Path, flavour_id: str) -> str | None:
-    """Return why it cannot be translated. It is tried in a process of its own, which can be ended,
+def _check(root: Path, flavour: Flavour) -> Iterator[Finding]:
+    instantiate = _translate if flavour.hot is None else _count
+    problem = _problem(instantiate, str(root), flavour.id)
+    if problem is not None:
+        verb = "make a Heat template of" if flavour.hot is None else "instantiate"
+        yield error(flavour.vnfd.path, f"Tacker cannot {verb} the flavour {flavour.id}: {problem}")
+
+
+def _problem(attempt: Callable[..., object], *arguments: str) -> str | None:
+    """Return why something cannot be done. It is tried in a process of its own, which can be ended,
     and whose log and warnings are nobody's."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_try, args=(theirs, root, flavour_id), daemon=True)
+    process = context.Process(target=_try, args=(theirs, attempt, arguments), daemon=True)
     with warnings.catch_warnings():
         # Newer Pythons warn of threads, of which this one has none that matters to the other.
         warnings.simplefilter("ignore", DeprecationWarning)
         process.start()
     theirs.close()
     try:
-        return ours.recv() if ours.poll(TIMEOUT) else f"no end after {TIMEOUT} seconds"
+        said = ours.recv() if ours.poll(TIMEOUT) else f"no end after {TIMEOUT} seconds"
+        return None if said is None else shown(re.sub(r"\s+", " ", said), _TOLD)
     except EOFError:
         return "it ended without an answer"
     finally:
@@ -69,29 +79,55 @@ def _problem(root: Path, flavour_id: str) -> str | None:
         process.join()
 
 
-def _try(answer: Connection, root: Path, flavour_id: str) -> None:
+def _try(answer: Connection, attempt: Callable[..., object], arguments: tuple[str, ...]) -> None:
     logging.disable(logging.CRITICAL)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(nowhere, stream)
     try:
-        _translate(root, flavour_id)
-    # Whatever it raises, an instantiation would end in it.
+        attempt(*arguments)
+    # Whatever it raises, the upload or an instantiation would end in it.
     except Exception as failure:
         answer.send(f"{type(failure).__name__}: {failure}")
     else:
         answer.send(None)
 
 
-def _translate(root: Path, flavour_id: str) -> None:
+def _parse(entry: str) -> None:
+    from tacker.common import csar_utils
+    from tacker.tosca import utils
+    from toscaparser.tosca_template import ToscaTemplate
+
+    tosca = ToscaTemplate(entry, None, True, local_defs=utils.tosca_tmpl_local_defs())
+    csar_utils._validate_sw_image_data_for_artifacts(tosca)
+
+
+def _flavour(root: str, flavour_id: str) -> Any:
+    """Return a flavour's VNFD as Tacker hands it to its other functions."""
     from tacker import objects
+    from tacker.vnflcm import utils
+
+    objects.register_all()
+    vnfd: Any = utils._get_flavour_based_vnfd(root, flavour_id)
+    vnfd["topology_template"]["substitution_mappings"].pop("requirements", None)
+    return vnfd
+
+
+def _translate(root: str, flavour_id: str) -> None:
     from tacker.vnflcm import utils
     from tacker.vnfm.infra_drivers.openstack.translate_template import TOSCAToHOT
 
-    objects.register_all()
-    vnfd: Any = utils._get_flavour_based_vnfd(str(root), flavour_id)
-    vnfd["topology_template"]["substitution_mappings"].pop("requirements", None)
+    vnfd = _flavour(root, flavour_id)
     values = utils._get_param_data(vnfd, SimpleNamespace(additional_params={}))
     utils._create_grant_request(vnfd, "package")
     vnf = utils._make_final_vnf_dict(vnfd, "id", "name", values)
     TOSCAToHOT(vnf, _AnyHeat(), None, {}).generate_hot()
+
+
+def _count(root: str, flavour_id: str) -> None:
+    """Have Tacker count a flavour's VMs, which it does with a base HOT as well."""
+    from tacker.vnflcm import utils
+
+    vnfd = _flavour(root, flavour_id)
+    utils._create_grant_request(vnfd, "package")
+    utils._get_compute_nodes(vnfd, SimpleNamespace(instantiation_level_id=None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from tacker_cir.csar.archive import TOSCA_META, CsarError, Reader, load_yaml
@@ -13,6 +14,9 @@ from tacker_cir.csar.finding import Finding, error, warning
 from tacker_cir.csar.sources import CLUSTER_DRIVER, REGISTRY_DRIVER, installed_driver
 from tacker_cir.csar.vnfd import Vnfd, entry_definitions, read_vnfd
 from tacker_cir.templates.trees import mapping
+
+#: Findings of one package; who has more mends the first ones and asks again.
+MAX_FINDINGS = 200
 
 #: Operations that must call the driver (spec cir-k8s-cluster, "VNFD for Docker private registry"
 #: and "VNFD for Kubernetes cluster"). Tacker calls none for another one.
@@ -47,7 +51,7 @@ def verify(csar: Path) -> list[Finding]:
     :raises CsarError: no zip file
     """
     with Reader(Path(csar)) as reader:
-        findings = list(_findings(reader))
+        findings = list(islice(_findings(reader), MAX_FINDINGS))
         # What is wrong already, Tacker's own code would only say again, in its words.
         if not any(finding.level == "error" for finding in findings):
             meta = reader.text(TOSCA_META) or ""

@@ -80,28 +80,32 @@ class BaseHot:
 
     def members(self, group: str) -> dict[str, str]:
         """Return the resources that each member of a group has, with their types."""
-        member = mapping(self.groups().get(group), "properties", "resource")
-        return self._inside(member, set())
+        return self._inside([mapping(self.groups().get(group), "properties", "resource")])
 
     def outside(self) -> dict[str, str]:
         """Return the resources that there are once, with their types: those of no group."""
-        found: dict[str, str] = {}
-        for template in self.tops.values():
-            for name, resource in named(template, "resources"):
-                found[name] = str(resource.get("type"))
-                found |= self._inside(resource, set())
-        return found
+        tops = {
+            name: resource
+            for template in self.tops.values()
+            for name, resource in named(template, "resources")
+        }
+        own = {name: str(resource.get("type")) for name, resource in tops.items()}
+        return own | self._inside(list(tops.values()))
 
-    def _inside(self, resource: Mapping[str, Any], seen: set[str]) -> dict[str, str]:
-        """Return the resources of the template that is the type of a resource."""
-        path = self.path_of(str(resource.get("type")))
-        if path in seen or path not in self.nested:
-            return {}
-        seen.add(path)
+    def _inside(self, resources: list[dict[str, Any]]) -> dict[str, str]:
+        """Return the resources of the templates that are the types of resources, and of those that
+        these nest."""
         found: dict[str, str] = {}
-        for name, inner in named(self.nested[path], "resources"):
-            found[name] = str(inner.get("type"))
-            found |= self._inside(inner, seen)
+        seen: set[str] = set()
+        left = list(resources)
+        while left:
+            path = self.path_of(str(left.pop().get("type")))
+            if path in seen or path not in self.nested:
+                continue
+            seen.add(path)
+            for name, inner in named(self.nested[path], "resources"):
+                found[name] = str(inner.get("type"))
+                left.append(inner)
         return found
 
 

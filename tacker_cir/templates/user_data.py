@@ -18,16 +18,16 @@ class UserData:
 
     :param classes: its classes that have a method ``instantiate``
     :param words: the texts in it, among them the names of the parameters that it reads
-    :param patterns: texts that it puts together, as regular expressions
+    :param patterns: texts that it puts together: their parts that are known, in order
     """
 
     classes: frozenset[str]
     words: frozenset[str]
-    patterns: tuple[str, ...]
+    patterns: tuple[tuple[str, ...], ...]
 
     def may_read(self, name: str) -> bool:
         """Return whether the script may ask for a parameter of that name."""
-        return name in self.words or any(re.fullmatch(p, name) for p in self.patterns)
+        return name in self.words or any(_fits(name, parts) for parts in self.patterns)
 
 
 def file_of(path: str) -> str:
@@ -61,12 +61,28 @@ def _instantiates(node: ast.ClassDef) -> bool:
     return any(isinstance(m, ast.FunctionDef) and m.name == "instantiate" for m in node.body)
 
 
-def _pattern(node: ast.JoinedStr) -> str | None:
-    """Return what a formatted text may become; None where nearly anything."""
-    parts = [
-        re.escape(str(value.value)) if isinstance(value, ast.Constant) else r"\w+"
-        for value in node.values
-    ]
+def _pattern(node: ast.JoinedStr) -> tuple[str, ...] | None:
+    """Return the known parts of a formatted text, the first and the last of which it begins and
+    ends with; None where it cannot be a name."""
+    parts = [str(v.value) if isinstance(v, ast.Constant) else None for v in node.values]
+    known = [part for part in parts if part is not None]
     # Sentences, as of errors, are no names.
-    pattern = "".join(parts)
-    return pattern if re.fullmatch(r"(?:[a-zA-Z0-9_-]|\\-|\\w\+)+", pattern) else None
+    if not known or not all(re.fullmatch(r"[A-Za-z0-9_-]+", part) for part in known):
+        return None
+    first = [""] if parts[0] is None else []
+    last = [""] if parts[-1] is None else []
+    return (*first, *known, *last)
+
+
+def _fits(name: str, parts: tuple[str, ...]) -> bool:
+    """Return whether a name may have been put together so."""
+    first, *middle = parts
+    if not name.startswith(first):
+        return False
+    at = len(first)
+    for part in middle[:-1]:
+        at = name.find(part, at)
+        if at < 0:
+            return False
+        at += len(part)
+    return not middle or (name.endswith(middle[-1]) and len(name) - len(middle[-1]) >= at)

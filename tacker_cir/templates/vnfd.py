@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from tacker_cir.templates.trees import entries, mapping, named, number
 
 _NFV = "tosca.nodes.nfv"
 _POLICY = "tosca.policies.nfv"
+
+#: Nodes, policies, aspects and levels that are looked at; those of the samples are twenty.
+MAX_PARTS = 500
 
 
 class FlavourVnfd:
@@ -26,44 +31,44 @@ class FlavourVnfd:
         #: Identifier of the flavour, None where the file says none.
         self.id: str | None = given if isinstance(given, str) else None
 
-    @property
+    @cached_property
     def vdus(self) -> dict[str, dict[str, Any]]:
         """The VDUs that are VMs, by name."""
         return dict(self._nodes(f"{_NFV}.Vdu.Compute"))
 
-    @property
+    @cached_property
     def cps(self) -> dict[str, str | None]:
         """The CPs of VDUs, each with the VDU that it belongs to."""
         return {
             name: _target(node, "virtual_binding") for name, node in self._nodes(f"{_NFV}.VduCp")
         }
 
-    @property
+    @cached_property
     def open_cps(self) -> frozenset[str]:
         """The CPs that no virtual link of the VNFD connects: a request has to."""
         cps = self._nodes(f"{_NFV}.VduCp")
         return frozenset(name for name, node in cps if not _target(node, "virtual_link"))
 
-    @property
+    @cached_property
     def inputs(self) -> frozenset[str]:
         """The inputs, which Tacker takes from ``additionalParams`` as well."""
         return frozenset(mapping(self._topology, "inputs"))
 
-    @property
+    @cached_property
     def virtual_links(self) -> frozenset[str]:
         """The virtual links of the VNF itself."""
         return frozenset(name for name, _ in self._nodes(f"{_NFV}.VnfVirtualLink"))
 
-    @property
+    @cached_property
     def aspects(self) -> dict[str, int | None]:
         """The scaling aspects, each with its highest level."""
         return {
             name: number(aspect.get("max_scale_level"))
             for policy in self._policies("ScalingAspects")
-            for name, aspect in named(policy, "properties", "aspects")
+            for name, aspect in islice(named(policy, "properties", "aspects"), MAX_PARTS)
         }
 
-    @property
+    @cached_property
     def levels(self) -> dict[str, dict[str, int]]:
         """The instantiation levels: of each the scale level by aspect."""
         return {
@@ -72,10 +77,10 @@ class FlavourVnfd:
                 for aspect, info in named(level, "scale_info")
             }
             for policy in self._policies("InstantiationLevels")
-            for name, level in named(policy, "properties", "levels")
+            for name, level in islice(named(policy, "properties", "levels"), MAX_PARTS)
         }
 
-    @property
+    @cached_property
     def default_level(self) -> str | None:
         """The instantiation level where a request names none."""
         for policy in self._policies("InstantiationLevels"):
@@ -95,28 +100,37 @@ class FlavourVnfd:
 
     def aspect_of(self, vdu: str) -> str | None:
         """Return the aspect that scales a VDU."""
-        for policy in self._policies("VduScalingAspectDeltas"):
-            aspect = mapping(policy, "properties").get("aspect")
-            if vdu in _targets(policy) and isinstance(aspect, str):
-                return aspect
-        return None
+        return self._scaling.get(vdu, (None, 0))[0]
 
     def initial(self, vdu: str) -> int | None:
         """Return how many VMs of a VDU there are at the lowest scale level, as VduInitialDelta
         says."""
-        for policy in self._policies("VduInitialDelta"):
-            delta = mapping(policy, "properties", "initial_delta")
-            if vdu in _targets(policy):
-                return number(delta.get("number_of_instances"))
-        return None
+        return self._initial.get(vdu)
 
     def step(self, vdu: str) -> int:
         """Return how many VMs of a VDU one scale level is; Tacker knows one delta an aspect."""
+        return self._scaling.get(vdu, (None, 0))[1]
+
+    @cached_property
+    def _initial(self) -> dict[str, int | None]:
+        found: dict[str, int | None] = {}
+        for policy in self._policies("VduInitialDelta"):
+            delta = mapping(policy, "properties", "initial_delta")
+            for vdu in _targets(policy):
+                found.setdefault(vdu, number(delta.get("number_of_instances")))
+        return found
+
+    @cached_property
+    def _scaling(self) -> dict[str, tuple[str | None, int]]:
+        """Aspect and VMs of one level by VDU."""
+        found: dict[str, tuple[str | None, int]] = {}
         for policy in self._policies("VduScalingAspectDeltas"):
-            if vdu in _targets(policy):
-                for _, delta in named(policy, "properties", "deltas"):
-                    return number(delta.get("number_of_instances")) or 0
-        return 0
+            aspect = mapping(policy, "properties").get("aspect")
+            deltas = [delta for _, delta in named(policy, "properties", "deltas")]
+            step = number(deltas[0].get("number_of_instances")) or 0 if deltas else 0
+            for vdu in _targets(policy):
+                found.setdefault(vdu, (aspect if isinstance(aspect, str) else None, step))
+        return found
 
     def count(self, vdu: str, level: str | None = None) -> int | None:
         """Return how many VMs of a VDU Tacker makes at an instantiation.
@@ -151,12 +165,12 @@ class FlavourVnfd:
                 yield f"a policy VduScalingAspectDeltas has the aspect {aspect}, which is none"
 
     def _nodes(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        for name, node in named(self._topology, "node_templates"):
+        for name, node in islice(named(self._topology, "node_templates"), MAX_PARTS):
             if node.get("type") == kind:
                 yield name, node
 
     def _policies(self, kind: str) -> Iterator[dict[str, Any]]:
-        for _, policy in named(self._topology, "policies"):
+        for _, policy in islice(named(self._topology, "policies"), MAX_PARTS):
             if policy.get("type") == f"{_POLICY}.{kind}":
                 yield policy
 

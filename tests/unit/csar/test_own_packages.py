@@ -2,11 +2,13 @@
 """Package directories of one's own: what is broken or contradicts itself is not built."""
 
 import shutil
+import time
 
 import pytest
 
 from tacker_cir import cli, csar
 from tacker_cir.csar import translation
+from tacker_cir.templates.user_data import read_user_data
 from tests.unit.csar.common import OTHER_ID, rewrite
 
 TOP = "BaseHOT/complex/kubernetes_cluster_hot_top.yaml"
@@ -230,6 +232,26 @@ def test_what_tackers_translator_refuses(change, message, found, disk_image):
     assert "cannot make a Heat template of the flavour simple" in said and message in said
 
 
+@pytest.mark.parametrize(
+    ("change", "where", "message"),
+    [
+        (rewritten(FLAVOUR, "tosca.nodes.nfv.VduCp", "tosca.nodes.nfv.VduCap"), FLAVOUR, "VduCap"),
+        (
+            rewritten(
+                "Definitions/kubernetes_cluster_top.vnfd.yaml",
+                "provider: tacker_cir",
+                "provider: somebody",
+            ),
+            "Definitions/kubernetes_cluster_top.vnfd.yaml",
+            "Tacker cannot read the VNFD",
+        ),
+    ],
+)
+def test_what_tackers_parser_refuses_with_a_base_hot(change, where, message, found):
+    findings = found(change)
+    assert any(where == w and message in m for w, m in findings), findings
+
+
 def test_the_translator_is_quiet(variants, capfd):
     variants("tosca")
     assert capfd.readouterr() == ("", "")
@@ -249,6 +271,45 @@ def test_a_type_that_derives_from_itself_keeps_nobody_waiting(found, disk_image,
 
     ((_, said),) = found(looped, "private_registry_vnf_package", vm_image_file=disk_image)
     assert "no end after 5 seconds" in said
+
+
+# Of others, and large
+
+
+def test_many_parts_keep_nobody_waiting(own, tmp_path):
+    """Each of many VDUs would be looked for in each of many policies, levels and groups."""
+    package = own("kubernetes_vnf_package")
+    text = (package / FLAVOUR).read_text()
+    nodes = "".join(f"    v{n}: {{type: tosca.nodes.nfv.Vdu.Compute}}\n" for n in range(12_000))
+    policies = "".join(
+        f"    - p{n}: {{type: tosca.policies.nfv.VduInitialDelta, targets: [v{n}]}}\n"
+        for n in range(6_000)
+    )
+    text = text.replace("  node_templates:\n", f"  node_templates:\n{nodes}", 1)
+    (package / FLAVOUR).write_text(text.replace("  policies:\n", f"  policies:\n{policies}", 1))
+    begin = time.process_time()
+    with pytest.raises(csar.PackageFaults) as caught:
+        csar.build_kubernetes(tmp_path / "a.zip", package=package)
+    assert time.process_time() - begin < 20
+    assert len(caught.value.findings) <= 200
+
+
+@pytest.mark.parametrize(
+    ("expression", "name", "read"),
+    [
+        ('f"vm_{a}"', "vm_image", True),
+        ('f"vm_{a}"', "image", False),
+        ('f"{a}_id"', "x_id", True),
+        ('f"{a}_x_{b}"', "1_x_2", True),
+        ('f"{a}_x_{b}"', "1_y_2", False),
+        ('f"no {a} of"', "no x of", False),
+        ('f"{a}"', "x", False),
+        ('"-".join("{x}a" * 9)', "x", False),
+        (f'f"{"{a}b" * 200}"', "b" * 128, False),
+    ],
+)
+def test_names_that_user_data_puts_together(expression, name, read):
+    assert read_user_data(f"x = {expression}").may_read(name) is read
 
 
 # Files beside
