@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from tacker_cir import guests
 from tacker_cir.command import Command
 from tacker_cir.documents import load_json
 from tacker_cir.exceptions import HostError
@@ -44,9 +45,7 @@ STATS
 }
 printf 'clock\t%s\n' "$(date +%s)"
 while IFS= read -r line || [ -n "$line" ]; do printf 'os\t%s\n' "$line"; done </etc/os-release
-printf 'arch\t%s\n' "$(dpkg --print-architecture)"
-audit=$(dpkg --audit)
-printf 'dpkg\t%s\n' "${audit%%"$newline"*}"
+@STATE@
 if command -v cloud-init >/dev/null 2>&1; then
   status=$(cloud-init status 2>/dev/null)
   case $status in *'status: '*) status=${status#*status: } ;; *) status= ;; esac
@@ -68,7 +67,7 @@ printf 'kubelet\t%s\n' "$(systemctl is-active kubelet)"
 # How a daemon is and will be started: what it is told there stands against its file.
 daemon_words() {
   systemctl show --property=ExecStart,Environment "$1.service"
-  grep -hs '^[^#]' "/etc/default/$1"
+  for directory in @DEFAULTS@; do grep -hs '^[^#]' "$directory/$1"; done
   pid=$(systemctl show --value --property=MainPID "$1.service")
   if [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ]; then tr '\0' '\n' <"/proc/$pid/cmdline"; fi
 }
@@ -134,11 +133,17 @@ FILES
 done
 shift "$wants"
 if [ -n "$packages" ]; then
-  dpkg-query -W -f 'package\t${Package}\t${Version}\t${db:Status-Status}\n' $packages 2>/dev/null
+  @PACKAGES@
 fi
 if [ $# != 0 ]; then file_facts "$@"; fi
 printf 'end\n'
 """
+for _part, _texts in {
+    "@STATE@": "".join(guest.state for guest in guests.GUESTS.values()).strip(),
+    "@PACKAGES@": "".join(guest.packages for guest in guests.GUESTS.values()).strip(),
+    "@DEFAULTS@": " ".join(guest.defaults for guest in guests.GUESTS.values()),
+}.items():
+    _SCRIPT = _SCRIPT.replace(_part, _texts)
 
 
 # Enough for 30,000 years, whatever a machine says.
@@ -175,7 +180,7 @@ class Facts:
     :param os_release: content of /etc/os-release
     :param architecture: Debian's name, e.g. ``amd64``
     :param cloud_init: its status, e.g. ``running``; "" without cloud-init
-    :param dpkg_interrupted: whether an installation of packages was cut off, or is at work
+    :param packages_interrupted: whether an installation of packages was cut off, or is at work
     :param docker_installed: whether a ``dockerd`` is there
     :param docker_serving: whether the daemon is started (:meth:`is_started`) and answers
     :param docker_cgroup_driver: ``systemd`` or ``cgroupfs``; "" where the daemon does not answer
@@ -204,7 +209,7 @@ class Facts:
     os_release: dict[str, str] = field(default_factory=dict)
     architecture: str = ""
     cloud_init: str = ""
-    dpkg_interrupted: bool = False
+    packages_interrupted: bool = False
     docker_installed: bool = False
     docker_serving: bool = False
     docker_cgroup_driver: str = ""
@@ -224,6 +229,17 @@ class Facts:
     certificates: dict[str, bytes] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
     containers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def guest(self) -> guests.Guest:
+        """The family of its system.
+
+        :raises LookupError: of one that :func:`tacker_cir.host.system.check_supported` refuses
+        """
+        guest = guests.of(self.os_release)
+        if guest is None:
+            raise LookupError("the family of the machine's system is not known")
+        return guest
 
     def text(self, path: str) -> str | None:
         """Return a file's content as text, None where the file is not there.
@@ -249,7 +265,7 @@ class Facts:
         """
         for name, _, version in (package.partition("=") for package in packages):
             self.packages[name] = version
-        self.dpkg_interrupted = False
+        self.packages_interrupted = False
 
     def renew(self, found: Facts) -> None:
         """Take over all that the machine was found to have since."""
@@ -385,8 +401,8 @@ def _note_architecture(facts: Facts, rest: str) -> None:
     facts.architecture = _matched(_NAME, rest)
 
 
-def _note_dpkg(facts: Facts, rest: str) -> None:
-    facts.dpkg_interrupted = bool(rest)
+def _note_interrupted(facts: Facts, rest: str) -> None:
+    facts.packages_interrupted = bool(rest)
 
 
 def _note_cloud_init(facts: Facts, rest: str) -> None:
@@ -479,7 +495,7 @@ _NOTES: Mapping[str, Callable[[Facts, str], None]] = {
     "os": _note_os,
     "clock": _note_clock,
     "arch": _note_architecture,
-    "dpkg": _note_dpkg,
+    "interrupted": _note_interrupted,
     "cloud-init": _note_cloud_init,
     "docker": _note_docker,
     "containerd": _note_containerd,

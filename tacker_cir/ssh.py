@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import paramiko
 
-from tacker_cir import delivery
+from tacker_cir import delivery, guests
 from tacker_cir import exceptions as exc
 from tacker_cir import log as logging
 from tacker_cir.command import Command, Redactor, mask_userinfo
@@ -59,8 +59,13 @@ SHOWN = 1500
 # A login shell's profile, or sudo's PAM, may print something by itself: what comes before this line
 # is not the command's. The line is no part of the command line, which they may print as well.
 _BEGINS = b"tacker-cir begins\n"
-_BEGIN = r"""
-export LC_ALL=C DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+_ENVIRONMENT = " ".join(
+    f"{name}={value}"
+    for guest in guests.GUESTS.values()
+    for name, value in guest.environment.items()
+)
+_BEGIN = rf"""
+export LC_ALL=C {_ENVIRONMENT}
 printf 'tacker-cir %s\n' begins
 printf 'tacker-cir %s\n' begins >&2
 exec "$@"

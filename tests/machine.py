@@ -13,6 +13,8 @@ from tacker_cir.config import TimeLimits
 from tacker_cir.facts import Facts
 from tacker_cir.host.machine import Machine
 
+#: What /etc/os-release of a guest says, as far as it is looked at.
+DEBIAN_12 = {"ID": "debian", "VERSION_ID": "12", "VERSION_CODENAME": "bookworm"}
 #: What a configuration without any option says.
 LIMITS = TimeLimits.of(config.register_opts(cfg.ConfigOpts()))
 

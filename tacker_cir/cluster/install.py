@@ -17,22 +17,23 @@ from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import CommandFailed, HostError
 from tacker_cir.facts import Facts
-from tacker_cir.host import apt
+from tacker_cir.host import packages as host_packages
 from tacker_cir.host.files import ManagedFile
 from tacker_cir.host.machine import Machine
 from tacker_cir.params.k8s_cluster import KubernetesPackages
 from tacker_cir.params.proxy import Proxy
-from tacker_cir.render import apt as render_apt
 from tacker_cir.ssh import RETRY, Connection, Result
 from tacker_cir.waiting import Deadline, NotYet, wait_until
 
 LOG = logging.getLogger(__name__)
 
 SCRIPT = "/usr/local/lib/tacker-cir/install_k8s_cluster.sh"
-SOURCE = apt.Source("kubernetes")
+SOURCE = "kubernetes"
+#: Where the script puts the key of pkgs.k8s.io, which it fetches.
+KEY = host_packages.key_path(SOURCE)
 
-#: Files that tell apt where to get packages from.
-SOURCES = (apt.PROXY, *SOURCE.paths)
+#: Files that tell the package manager where to get packages from.
+SOURCES = (*host_packages.SETTINGS, *host_packages.source_paths(SOURCE))
 #: Every path whose state :func:`desired_files` must know.
 PATHS = (SCRIPT, *SOURCES)
 
@@ -63,23 +64,16 @@ def desired_files(
     :param facts: gathered with :data:`PATHS`
     :param script: the script's text
     """
+    manager = host_packages.manager(facts)
+    source = manager.source(SOURCE)
     if packages.in_image or packages.mirror is not None:
-        source = SOURCE.files(facts, packages.mirror)
+        files = source.files(facts, packages.mirror)
     else:
         # The key is on the repository's own site, which only the node may reach: the script gets
         # it there.
-        description = render_apt.deb822_source(
-            packages.default_uri, "/", (), SOURCE.armored_key, facts.architecture
-        )
-        source = (
-            ManagedFile(SOURCE.binary_key, None),
-            ManagedFile(SOURCE.path, description.encode()),
-        )
-    return (
-        ManagedFile(SCRIPT, script.encode(), 0o755),
-        apt.proxy_file(proxy),
-        *source,
-    )
+        files = source.files_without_key(facts, packages.default_uri)
+    script_file = ManagedFile(SCRIPT, script.encode(), 0o755)
+    return (script_file, manager.proxy_file(proxy), *files)
 
 
 def refuse_foreign_cluster(node: str, facts: Facts) -> None:
@@ -110,7 +104,7 @@ def install_words(packages: KubernetesPackages, hostname: str) -> tuple[str, ...
     words += ["--packages", "image" if packages.in_image else "repository"]
     if not packages.in_image and packages.mirror is None:
         words += ["--key-url", f"{packages.default_uri}Release.key"]
-        words += ["--keyring", SOURCE.armored_key]
+        words += ["--keyring", KEY]
     return tuple(words)
 
 

@@ -99,11 +99,11 @@ def ensure_load_balancer(
     state = _look(machine)
     # A machine without the address is refused before anything is changed on it.
     interface = _interface_of(machine.node, state, own)
-    missing = facts.dpkg_interrupted or not set(PACKAGES) <= facts.packages.keys()
+    missing = facts.packages_interrupted or not set(PACKAGES) <= facts.packages.keys()
     if missing:
         # Before the files: a haproxy.cfg that is there would be a conflict for dpkg. keepalived
         # does not start without one, and haproxy's own one opens no port.
-        packages.install(machine, *PACKAGES)
+        packages.manager(facts).install(machine, *PACKAGES)
         # dpkg starts services.
         _look(machine)
     files = {

@@ -9,7 +9,7 @@ from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import CommandFailed
 from tacker_cir.facts import Facts
-from tacker_cir.host import apt, packages
+from tacker_cir.host import packages
 from tacker_cir.host.files import ManagedFile
 from tacker_cir.host.machine import Machine
 from tacker_cir.host.service import Service
@@ -20,12 +20,14 @@ from tacker_cir.waiting import Deadline, poll
 
 LOG = logging.getLogger(__name__)
 
-SOURCE = apt.Source("docker")
+SOURCE = "docker"
+#: Files that tell the package manager where to get Docker from.
+SOURCES = (*packages.SETTINGS, *packages.source_paths(SOURCE))
 
 DOCKER = Service("docker")
 
 #: Every path whose state :func:`ensure_docker` must know.
-PATHS = (apt.PROXY, *SOURCE.paths, *DOCKER.paths)
+PATHS = (*SOURCES, *DOCKER.paths)
 
 DAEMON_CONFIG = "/etc/docker/daemon.json"
 # The running daemon's own words tell which options stand beside the file. Docker before 23.0 cannot
@@ -42,10 +44,6 @@ _JUDGE = "; ".join(
 #: How Docker judges a daemon.json that is not its own yet.
 JUDGE = ("sh", "-c", _JUDGE, "sh")
 
-# Of what the distributions' docker.io and docker-ce only recommend, the parts that a kernel with
-# AppArmor and a pull over HTTPS cannot do without.
-_COMPANIONS = ("apparmor", "ca-certificates")
-
 
 def ensure_docker(machine: Machine, package: DockerPackage, proxy: Proxy | None) -> bool:
     """Make the machine run a Docker daemon as described; return whether anything changed.
@@ -58,12 +56,12 @@ def ensure_docker(machine: Machine, package: DockerPackage, proxy: Proxy | None)
     # One that is installed now reads them at its first start.
     stale = facts.docker_installed and needs_restart(facts, files)
     # Sources that apt cannot use would hinder whoever uses it next.
-    with machine.taken_back((apt.PROXY, *SOURCE.paths)):
+    with machine.taken_back(SOURCES):
         changed = DOCKER.write(machine, *files, stale=stale)
         missing = needs_install(facts, package)
         if missing:
             wanted = f"{package.name}={package.version}" if package.version else package.name
-            packages.install(machine, wanted, *_COMPANIONS)
+            packages.manager(facts).install(machine, wanted, *facts.guest.runtime_companions)
             facts.docker_installed = True
             # Nobody knows what the package's own scripts did with the service.
             facts.enabled.discard(DOCKER.name)
@@ -89,7 +87,7 @@ def needs_install(facts: Facts, package: DockerPackage) -> bool:
     Any Docker is right where the request does not name a package: the VM's image may bring one. But
     where dpkg was cut off, the program may be there and the rest of its package not.
     """
-    if facts.dpkg_interrupted:
+    if facts.packages_interrupted:
         return True
     if not package.requested:
         return not facts.docker_installed
@@ -100,10 +98,14 @@ def needs_install(facts: Facts, package: DockerPackage) -> bool:
 def desired_files(
     facts: Facts, package: DockerPackage, proxy: Proxy | None
 ) -> tuple[ManagedFile, ...]:
-    """Return apt's and the daemon's files; those of a proxy that is no longer given are absent."""
+    """Return the package manager's and the daemon's files.
+
+    Those of a proxy that is no longer given are absent.
+    """
+    manager = packages.manager(facts)
     return (
-        apt.proxy_file(proxy),
-        *SOURCE.files(facts, package.apt_repository),
+        manager.proxy_file(proxy),
+        *manager.source(SOURCE).files(facts, package.apt_repository),
         *DOCKER.proxy_files(proxy, proxy.no_proxy if proxy else ""),
     )
 

@@ -1,96 +1,82 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Installing Debian packages on a machine that may still be busy with its first boot."""
+"""Packages of a machine, whichever its package manager is."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
+from typing import Protocol
 
-from tacker_cir import log as logging
-from tacker_cir.command import Command
-from tacker_cir.exceptions import CommandFailed, HostError
+from tacker_cir.facts import Facts
+from tacker_cir.guests.debian import Debian
+from tacker_cir.host.apt import Apt
+from tacker_cir.host.files import ManagedFile
 from tacker_cir.host.machine import Machine
-from tacker_cir.waiting import Deadline, NotYet, wait_until
-
-LOG = logging.getLogger(__name__)
-
-#: What apt, dpkg and debconf say in the C locale when another program holds one of their locks; the
-#: install script looks for the same. dpkg "is" locked until 1.19 (Ubuntu 20.04) and "was" later, by
-#: "another process" or one that it names. Not what apt adds for every reason ("Unable to lock
-#: directory"): a disk that cannot be written to is none that anybody will release.
-LOCKED = "could not get lock|is another process using it|(is|was) locked by [^ ]+ process"
-_LOCKED = re.compile(LOCKED, re.IGNORECASE)
-
-_APT_GET = (
-    "apt-get",
-    "--quiet",
-    "--yes",
-    "--option=Acquire::Retries=3",
-    "--option=Dpkg::Options::=--force-confdef",
-    "--option=Dpkg::Options::=--force-confold",
-)
-
-# Its failure tells nothing but what apt's next step mends or reports, save for a lock.
-_CONFIGURE = r"""
-message=$(dpkg --force-confdef --force-confold --configure -a 2>&1) && exit 0
-printf '%s\n' "$message" >&2
-! printf '%s\n' "$message" | grep -Eiq "$1"
-"""
-
-# apt takes a package for installed where only its unpacking had begun.
-_REINSTALL = r"""
-halves=$(dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' |
-  awk '$1 == "half-installed" { print $2 }')
-[ -z "$halves" ] || "$@" --fix-broken --reinstall --no-install-recommends install $halves
-"""
+from tacker_cir.params.proxy import Proxy
+from tacker_cir.params.reader import AptRepository
 
 
-def install(machine: Machine, *packages: str) -> None:
-    """Install packages and what they need, without recommended ones.
+class PackageSource(Protocol):
+    """Where a package manager keeps one repository: its description and its key."""
 
-    An installation that was cut off before is completed first.
+    @property
+    def armored_key(self) -> str:
+        """Path of its key in text; the same with each manager, see :func:`key_path`."""
 
-    :param packages: names, or name=version
-    :raises HostError: apt fails, or another program does not release its lock in time
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every path whose state the methods must know."""
+
+    def files(self, facts: Facts, repository: AptRepository | None) -> tuple[ManagedFile, ...]:
+        """Return the files of a repository that has a key; all absent where there is none."""
+
+    def files_without_key(self, facts: Facts, uri: str) -> tuple[ManagedFile, ...]:
+        """Return the files of a flat repository whose key the install script fetches."""
+
+
+class PackageManager(Protocol):
+    """What a family of guests installs packages with."""
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Paths of the files that tell it its proxy."""
+
+    def source(self, name: str) -> PackageSource:
+        """Return where it keeps a repository."""
+
+    def proxy_file(self, proxy: Proxy | None) -> ManagedFile:
+        """Return its proxy settings, absent where there is no proxy."""
+
+    def install(self, machine: Machine, *packages: str) -> None:
+        """Install packages and what they need, without recommended ones.
+
+        An installation that was cut off before is completed first.
+
+        :param packages: names, or name=version
+        :raises HostError: it fails, or another program does not release its lock in time
+        """
+
+
+#: By name of the family.
+MANAGERS: Mapping[str, PackageManager] = {Debian.name: Apt()}
+
+#: Paths of every manager's settings: a machine is asked before its family is known.
+SETTINGS = tuple(path for manager in MANAGERS.values() for path in manager.settings)
+
+
+def manager(facts: Facts) -> PackageManager:
+    """Return the package manager of a machine."""
+    return MANAGERS[facts.guest.name]
+
+
+def key_path(name: str) -> str:
+    """Return where a repository's key is once the install script has fetched it.
+
+    The script is called before a machine's family is known.
     """
-    names = " ".join(packages)
-    remedy = (
-        "check that the VM reaches its apt sources (or the proxy), and that they have the package"
-    )
-    complete = "complete earlier package installations"
-    lock_deadline = Deadline(machine.limits.first_boot_timeout)
-    for step in (
-        # What depends on a package that is half there waits for the step after the next.
-        Command.script(complete, _CONFIGURE, LOCKED),
-        Command((*_APT_GET, "update"), "read the package lists"),
-        Command.script(complete, _REINSTALL, *_APT_GET),
-        Command((*_APT_GET, "install", "--no-install-recommends", *packages), f"install {names}"),
-    ):
-        _run(machine, step, lock_deadline, remedy)
-    machine.facts.note_packages(packages)
+    (path,) = {each.source(name).armored_key for each in MANAGERS.values()}
+    return path
 
 
-def _run(machine: Machine, step: Command, lock_deadline: Deadline, remedy: str) -> None:
-    connection, timeout = machine.connection, machine.limits.package_timeout
-
-    def attempt() -> None:
-        try:
-            connection.run(step, timeout=timeout, remedy=remedy)
-        except CommandFailed as error:
-            for line in error.stderr.splitlines():
-                if _LOCKED.search(line):
-                    raise NotYet(line.strip()) from None
-            raise
-
-    def on_retry(error: BaseException, elapsed: float) -> None:
-        LOG.info("%s: apt is busy (%s), waiting since %.0f s", connection.node, error, elapsed)
-
-    def otherwise(last: NotYet) -> HostError:
-        return HostError(
-            connection.node,
-            step.step,
-            f"another program held apt's lock for {lock_deadline.seconds:.0f} seconds: {last}",
-            "see which program it is, or raise [tacker_cir] first_boot_timeout",
-        )
-
-    LOG.info("%s: %s", connection.node, step.step)
-    wait_until(attempt, lock_deadline, otherwise, first_wait=1, on_retry=on_retry)
+def source_paths(name: str) -> tuple[str, ...]:
+    """Return the paths of a repository's files, of every manager."""
+    return tuple(path for each in MANAGERS.values() for path in each.source(name).paths)

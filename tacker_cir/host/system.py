@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 
+from tacker_cir import guests
 from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import HostError
@@ -14,14 +15,6 @@ from tacker_cir.steps import timed
 from tacker_cir.waiting import Deadline, NotYet, wait_until
 
 LOG = logging.getLogger(__name__)
-
-#: (ID, VERSION_ID) of os-release(5).
-SUPPORTED = {
-    ("debian", "12"): "Debian 12",
-    ("ubuntu", "20.04"): "Ubuntu 20.04",
-    ("ubuntu", "22.04"): "Ubuntu 22.04",
-    ("ubuntu", "24.04"): "Ubuntu 24.04",
-}
 
 _CLOUD_INIT_BUSY = ("running", "not run", "not started")
 
@@ -38,14 +31,14 @@ def check_supported(node: str, facts: Facts) -> None:
 
     :raises HostError: naming what the machine runs
     """
-    found = (facts.os_release.get("ID", ""), facts.os_release.get("VERSION_ID", ""))
-    if found not in SUPPORTED:
+    if guests.of(facts.os_release) is None:
+        found = (facts.os_release.get("ID", ""), facts.os_release.get("VERSION_ID", ""))
         name = facts.os_release.get("PRETTY_NAME") or " ".join(found).strip() or "an unknown system"
         raise HostError(
             node,
             "check the operating system",
             f"the VM runs {name}, which is not supported",
-            f"use an image of {', '.join(SUPPORTED.values())}",
+            f"use an image of {', '.join(guests.SUPPORTED.values())}",
         )
 
 

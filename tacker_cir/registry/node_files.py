@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from tacker_cir import guests
 from tacker_cir import log as logging
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts
@@ -28,14 +29,13 @@ KUBELET_LOGINS = "/var/lib/kubelet/config.json"
 HOSTS = "/etc/hosts"
 #: Whether that file counts (nsswitch.conf(5)).
 NAME_SERVICES = "/etc/nsswitch.conf"
-#: What cloud-init writes /etc/hosts from at each boot, where it is told to (manage_etc_hosts, as in
-#: Debian's cloud images); Ubuntu uses the same file.
-HOSTS_TEMPLATE = "/etc/cloud/templates/hosts.debian.tmpl"
+#: What cloud-init writes it from: a machine has the one of its own system, if any.
+HOSTS_TEMPLATES = tuple(guest.hosts_template for guest in guests.GUESTS.values())
 #: What of all this is ours.
 STATE = "/var/lib/tacker-cir/registries.json"
 
 #: What :func:`plan` must know, besides what the runtimes name.
-CONTENTS = (KUBELET_LOGINS, HOSTS, HOSTS_TEMPLATE, NAME_SERVICES, STATE)
+CONTENTS = (KUBELET_LOGINS, HOSTS, *HOSTS_TEMPLATES, NAME_SERVICES, STATE)
 
 LOG = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ def hosts_files(
 
     return [
         kept(facts, path, understood(node, facts, path, partial(with_lines, path=path)))
-        for path in (HOSTS, HOSTS_TEMPLATE)
+        for path in (HOSTS, *HOSTS_TEMPLATES)
         if path == HOSTS or path in facts.contents
     ]
 

@@ -7,7 +7,7 @@ import functools
 import time
 from collections.abc import Sequence
 
-from tacker_cir import facts
+from tacker_cir import facts, guests
 from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.exceptions import CommandFailed, CommandTimeout, HostError
@@ -22,7 +22,8 @@ from tacker_cir.waiting import Deadline, poll
 
 LOG = logging.getLogger(__name__)
 
-_NODE_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+# A node has that of its own system only.
+_AUTHORITIES = tuple(guest.authorities for guest in guests.GUESTS.values())
 
 
 def verify_access(
@@ -67,8 +68,8 @@ def verify_access(
 
 def _node_trust(connection: Connection) -> Trust:
     """Ask a node by what it judges certificates."""
-    script = 'date +%s; cat -- "$1"'
-    command = Command.script("read the node's certificate authorities", script, _NODE_AUTHORITIES)
+    script = 'date +%s; cat -- "$@"'
+    command = Command.script("read the node's certificate authorities", script, *_AUTHORITIES)
     asked = time.time()
     clock, _, authorities = connection.run(command, ok=None).stdout.partition("\n")
     return Trust(authorities, facts.clock_ahead(facts.seconds_of(clock), asked))

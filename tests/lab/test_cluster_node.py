@@ -20,6 +20,7 @@ from tacker_cir.cluster import install
 from tacker_cir.cluster.install import Installed
 from tacker_cir.command import Secret
 from tacker_cir.exceptions import CommandFailed, HostError
+from tacker_cir.host.apt import Source
 from tacker_cir.params.k8s_cluster import KubernetesPackages
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository
@@ -289,7 +290,8 @@ def test_programs_of_the_image(machine):
     node.prepare()
     node.install()
     node.packages = KubernetesPackages(release.VERSION, in_image=True)
-    assert node.prepare() == {install.SOURCE.path, install.SOURCE.armored_key}
+    source = Source(install.SOURCE)
+    assert node.prepare() == {source.path, source.armored_key}
     node.sh("apt-mark unhold kubelet kubeadm kubectl; rm -rf /var/lib/apt/lists")
     assert node.install() == Installed(changed=False, in_container=True)
     node.packages = KubernetesPackages("1.20.3", in_image=True)

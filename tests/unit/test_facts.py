@@ -199,12 +199,12 @@ def test_files_that_were_written_since():
 @pytest.mark.parametrize(
     ("line", "interrupted"),
     [
-        ("dpkg\t", False),
-        ("dpkg\tThe following packages are only half configured, probably due to problems", True),
+        ("interrupted\t", False),
+        ("interrupted\tThe following packages are only half configured, due to problems", True),
     ],
 )
 def test_an_installation_that_was_cut_off(line, interrupted):
-    assert parse(line + "\n").dpkg_interrupted is interrupted
+    assert parse(line + "\n").packages_interrupted is interrupted
 
 
 @pytest.mark.parametrize("os_release", [DEBIAN_12, UBUNTU_20_04, UBUNTU_22_04, UBUNTU_24_04])

@@ -47,6 +47,7 @@ from tacker_cir.registry.server import run_arguments
 from tacker_cir.render import apt, docker, docker_auth, docker_daemon, hosts, kubeadm
 from tacker_cir.render.no_proxy import no_proxy
 from tacker_cir.runtimes import RUNTIMES
+from tests.machine import DEBIAN_12
 from tests.unit import cluster_requests
 from tests.unit.conftest import docker_archive, oci_archive, write_tar
 
@@ -290,7 +291,7 @@ class TestRegistryVnf:
         assert os.path.normpath(data_path) == data_path
         assert not data_path.startswith(("/etc", "/usr", "/dev", "/proc")) or data_path[4] != "/"
         for name, facts in (("bookworm", "amd64"), (None, "arm64")):
-            release = {"VERSION_CODENAME": name} if name else {}
+            release = {k: v for k, v in DEBIAN_12.items() if name or k != "VERSION_CODENAME"}
             files = host_docker.desired_files(
                 Facts(os_release=release, architecture=facts), params.docker_package, params.proxy
             )

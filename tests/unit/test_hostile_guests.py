@@ -23,7 +23,7 @@ from tacker_cir import facts, inventory
 from tacker_cir.cluster import credentials, drain, etcd, install, kubectl, load_balancer, state
 from tacker_cir.command import Redactor, Secret, mask_userinfo
 from tacker_cir.exceptions import HostError, InventoryError
-from tacker_cir.host import packages
+from tacker_cir.host import apt
 from tacker_cir.reading import Unreadable
 from tacker_cir.registry import server
 from tacker_cir.ssh import Result
@@ -47,7 +47,7 @@ FACTS = f"""\
 os\tNAME="Debian GNU/Linux"
 os\tVERSION_CODENAME=bookworm
 arch\tamd64
-dpkg\t
+interrupted\t
 cloud-init\tdone
 docker\tactive\tenabled\t24.0.5\tsystemd\ttrue\t{{"IndexConfigs": {{"a": {{"Secure": false}}}}}}
 containerd\tactive\tenabled\tcontainerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1
@@ -278,7 +278,7 @@ def test_the_worst_answers(name, worst):
 def test_the_worst_answers_in_what_looks_for_words(worst):
     text, start = WORST[worst][: 64 * 1024], time.thread_time()
     kubectl.is_transient(text)
-    packages._LOCKED.search(text)
+    apt._LOCKED.search(text)
     mask_userinfo(text)
     Redactor([Secret("secret")])(text)
     assert printable(text).isprintable()

@@ -21,14 +21,15 @@ from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository
 from tacker_cir.runtimes import RUNTIMES
 from tacker_cir.ssh import Result
-from tests.machine import machine
+from tests.machine import DEBIAN_12, machine
 
 PATH = (
     Path(__file__).parents[3]
     / "samples/kubernetes_vnf_package/Scripts/install_k8s_cluster.sh"
 )  # fmt: skip
 TEXT = PATH.read_text()
-FACTS = Facts(os_release={"VERSION_CODENAME": "bookworm"}, architecture="amd64")
+SOURCE = apt.Source("kubernetes")
+FACTS = Facts(os_release=DEBIAN_12, architecture="amd64")
 ARMORED = b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQ==\n"
 DEFAULT = KubernetesPackages("1.34.8")
 MIRROR = KubernetesPackages(
@@ -235,8 +236,8 @@ def test_the_last_line_is_the_result():
     ("packages", "name", "key"),
     [
         (DEFAULT, "kubernetes_default.sources", None),
-        (MIRROR, "kubernetes_mirror.sources", install.SOURCE.armored_key),
-        (BINARY_MIRROR, "kubernetes_suite.sources", install.SOURCE.binary_key),
+        (MIRROR, "kubernetes_mirror.sources", SOURCE.armored_key),
+        (BINARY_MIRROR, "kubernetes_suite.sources", SOURCE.binary_key),
         (IN_IMAGE, None, None),
     ],
 )
@@ -245,15 +246,15 @@ def test_files_of_the_repository(golden, packages, name, key):
     assert files[install.SCRIPT].content == TEXT.encode()
     assert files[install.SCRIPT].mode == 0o755
     assert files[apt.PROXY].content is None
-    description = files[install.SOURCE.path].content
+    description = files[SOURCE.path].content
     if name is None:
         assert description is None
     else:
         golden(name, description.decode())
-    keys = {install.SOURCE.armored_key, install.SOURCE.binary_key}
+    keys = {SOURCE.armored_key, SOURCE.binary_key}
     assert {path for path in keys & set(files) if files[path].content} == ({key} if key else set())
     # The key of pkgs.k8s.io is the script's; every other one that is not given is taken away.
-    left_alone = {install.SOURCE.armored_key} if packages is DEFAULT else set()
+    left_alone = {SOURCE.armored_key} if packages is DEFAULT else set()
     assert keys - set(files) == left_alone
     assert set(files) <= set(install.PATHS)
 

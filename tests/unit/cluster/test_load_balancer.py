@@ -12,7 +12,7 @@ from tacker_cir.cluster.load_balancer import PACKAGES, ensure_load_balancer, par
 from tacker_cir.exceptions import CommandFailed, HostError
 from tacker_cir.facts import Facts
 from tacker_cir.render import haproxy, keepalived
-from tests.machine import machine
+from tests.machine import DEBIAN_12, machine
 from tests.unit.answering import Answering
 
 MASTERS = [(f"master-198-51-100-2{n}", f"198.51.100.2{n}") for n in range(1, 4)]
@@ -100,7 +100,8 @@ WRITTEN = [f"write /run/tacker-cir-{name}-reload and 1 other file" for name in P
     ("facts", "found", "steps"),
     [
         (
-            Facts(), [state("inactive ", "inactive "), state(keepalived="inactive enabled")],
+            Facts(os_release=DEBIAN_12),
+            [state("inactive ", "inactive "), state(keepalived="inactive enabled")],
             [*INSTALL, WRITTEN[0], "reload haproxy.service", WRITTEN[1],
              "start keepalived.service", "reload keepalived.service"],
         ),

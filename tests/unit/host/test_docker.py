@@ -14,7 +14,7 @@ from tacker_cir.host import apt
 from tacker_cir.host.docker import DOCKER, ensure_docker
 from tacker_cir.params.private_registry import DockerPackage
 from tacker_cir.params.proxy import Proxy
-from tests.machine import machine
+from tests.machine import DEBIAN_12, machine
 from tests.unit.answering import Answering
 
 SERVES = {"wait for the Docker daemon": "20.10.24\n"}
@@ -28,7 +28,7 @@ WAIT = "wait for the Docker daemon"
 
 
 def running() -> Facts:
-    facts = Facts(docker_installed=True, docker_serving=True)
+    facts = Facts(os_release=DEBIAN_12, docker_installed=True, docker_serving=True)
     facts.note_started("docker")
     return facts
 
@@ -37,16 +37,17 @@ def running() -> Facts:
     ("facts", "package", "proxy", "steps"),
     [
         (
-            Facts(), DockerPackage(), None,
+            Facts(os_release=DEBIAN_12), DockerPackage(), None,
             [*INSTALL, "install docker.io apparmor ca-certificates", "start docker.service", WAIT],
         ),
         (
-            Facts(), DockerPackage("docker-ce", "5:27.1", requested=True), PROXY,
+            Facts(os_release=DEBIAN_12),
+            DockerPackage("docker-ce", "5:27.1", requested=True), PROXY,
             [f"write {apt.PROXY} and 2 other files", *INSTALL,
              "install docker-ce=5:27.1 apparmor ca-certificates", "start docker.service", WAIT],
         ),
         (
-            replace(running(), dpkg_interrupted=True), DockerPackage(), None,
+            replace(running(), packages_interrupted=True), DockerPackage(), None,
             [*INSTALL, "install docker.io apparmor ca-certificates", "start docker.service", WAIT],
         ),
         (
@@ -70,8 +71,8 @@ def test_these_steps_then_none(facts, package, proxy, steps):
 @pytest.mark.parametrize(
     ("facts", "changed"),
     [
-        (Facts(), True),
-        (Facts(docker_installed=True), True),
+        (Facts(os_release=DEBIAN_12), True),
+        (Facts(os_release=DEBIAN_12, docker_installed=True), True),
         (replace(running(), docker_serving=False), False),
         (running(), False),
     ],

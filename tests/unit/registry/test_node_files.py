@@ -21,6 +21,7 @@ from tacker_cir.render import docker_daemon
 from tacker_cir.render.containerd_config import tomllib
 from tacker_cir.render.docker_daemon import Registries
 
+(HOSTS_TEMPLATE,) = access.HOSTS_TEMPLATES
 NODE = "master1 (10.0.0.5)"
 PLAIN = RegistryConnection("10.0.0.2:5000", https=False)
 LOGIN = RegistryConnection(
@@ -160,12 +161,12 @@ def test_whether_the_hosts_file_counts(line, counts):
 def test_what_cloud_init_writes_at_each_boot():
     """Debian's cloud images have manage_etc_hosts: the template makes /etc/hosts."""
     template = b"## template:jinja\n127.0.1.1 {{fqdn}} {{hostname}}\n"
-    facts = node(**{access.HOSTS_TEMPLATE: template})
+    facts = node(**{HOSTS_TEMPLATE: template})
     apply(facts, [PRIVATE_CA])
     line = "10.0.0.3 registry.example.com registry"
-    assert line in facts.text(access.HOSTS_TEMPLATE).splitlines()
+    assert line in facts.text(HOSTS_TEMPLATE).splitlines()
     apply(facts, [])
-    assert facts.contents[access.HOSTS_TEMPLATE] == template
+    assert facts.contents[HOSTS_TEMPLATE] == template
 
 
 @pytest.mark.parametrize(

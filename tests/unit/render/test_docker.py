@@ -17,6 +17,9 @@ from tacker_cir.params.private_registry import DockerPackage
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository
 from tacker_cir.render import apt, docker
+from tests.machine import DEBIAN_12
+
+SOURCE = host_apt.Source("docker")
 
 PLAIN = ("http://192.0.2.9:3128", "http://192.0.2.9:3128", "")
 WITH_LOGIN = (
@@ -67,7 +70,7 @@ def test_apt_source(golden):
         "apt_source.sources",
         apt.deb822_source(
             "https://repo.example/linux/debian", "bookworm", ["stable", "test"],
-            host_docker.SOURCE.armored_key, "amd64",
+            SOURCE.armored_key, "amd64",
         ),
     )  # fmt: skip
 
@@ -77,7 +80,7 @@ def test_nothing_to_write():
     assert docker.proxy_environment(None, None) == ""
 
 
-FACTS = Facts(os_release={"VERSION_CODENAME": "bookworm"}, architecture="amd64")
+FACTS = Facts(os_release=DEBIAN_12, architecture="amd64")
 
 
 def files(package=DockerPackage(), proxy=None):  # noqa: B008 - frozen
@@ -101,15 +104,15 @@ def test_only_root_reads_a_proxy_with_a_login():
 @pytest.mark.parametrize(
     ("keyring", "path", "other"),
     [
-        (b"-----BEGIN PGP", host_docker.SOURCE.armored_key, host_docker.SOURCE.binary_key),
-        (b"\x99\x02", host_docker.SOURCE.binary_key, host_docker.SOURCE.armored_key),
+        (b"-----BEGIN PGP", SOURCE.armored_key, SOURCE.binary_key),
+        (b"\x99\x02", SOURCE.binary_key, SOURCE.armored_key),
     ],
 )
 def test_a_repository_trusts_its_own_keyring_only(keyring, path, other):
     repository = AptRepository("https://repo.example", None, ("stable",), keyring)
     found = files(DockerPackage("docker-ce", None, repository, requested=True))
     assert found[path].content == keyring and found[other].content is None
-    source = found[host_docker.SOURCE.path].content.decode()
+    source = found[SOURCE.path].content.decode()
     assert f"Signed-By: {path}\n" in source
     assert "Suites: bookworm\n" in source
 
@@ -125,7 +128,7 @@ def test_a_repository_trusts_its_own_keyring_only(keyring, path, other):
          False),
         (Facts(packages={"docker-ce": "2"}), DockerPackage("docker-ce", "1", requested=True),
          True),
-        (Facts(docker_installed=True, dpkg_interrupted=True), DockerPackage(), True),
+        (Facts(docker_installed=True, packages_interrupted=True), DockerPackage(), True),
     ],
 )  # fmt: skip
 def test_when_docker_is_installed(facts, package, needed):

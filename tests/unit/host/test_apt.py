@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from tacker_cir.exceptions import CommandFailed, HostError
-from tacker_cir.host import packages
+from tacker_cir.host import apt
 from tests.machine import machine
 from tests.unit.cluster.test_install import TEXT
 
@@ -52,21 +52,21 @@ OTHERS = {
 
 def asked(text: str) -> bool:
     """What the install script makes of it."""
-    return subprocess.run(["grep", "-Eiq", packages.LOCKED], input=text, text=True).returncode == 0
+    return subprocess.run(["grep", "-Eiq", apt.LOCKED], input=text, text=True).returncode == 0
 
 
 @pytest.mark.parametrize("text", LOCKED.values(), ids=LOCKED)
 def test_a_lock_is_known_by_its_words(text):
-    assert packages._LOCKED.search(text) and asked(text)
+    assert apt._LOCKED.search(text) and asked(text)
 
 
 @pytest.mark.parametrize("text", OTHERS.values(), ids=OTHERS)
 def test_nothing_else_is_taken_for_a_lock(text):
-    assert not packages._LOCKED.search(text) and not asked(text)
+    assert not apt._LOCKED.search(text) and not asked(text)
 
 
 def test_the_script_looks_for_the_same_words():
-    assert re.search(r"readonly LOCKED='(.*)'", TEXT)[1] == packages.LOCKED
+    assert re.search(r"readonly LOCKED='(.*)'", TEXT)[1] == apt.LOCKED
 
 
 def configure(tmp_path, said: str) -> int:
@@ -75,7 +75,7 @@ def configure(tmp_path, said: str) -> int:
     dpkg = tmp_path / "dpkg"
     dpkg.write_text(f"#!/bin/sh\ncat {tmp_path}/said >&2; exit 1\n")
     dpkg.chmod(0o755)
-    command = ["sh", "-c", packages._CONFIGURE, "sh", packages.LOCKED]
+    command = ["sh", "-c", apt._CONFIGURE, "sh", apt.LOCKED]
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert said in done.stderr
@@ -107,19 +107,19 @@ class Failing:
 @pytest.mark.parametrize("text", LOCKED.values(), ids=LOCKED)
 def test_a_lock_is_waited_for(text):
     stand_in = Failing(text)
-    packages.install(machine(stand_in, first_boot_timeout=30), "haproxy")
+    apt.Apt().install(machine(stand_in, first_boot_timeout=30), "haproxy")
     assert len(stand_in.steps) == 5 and stand_in.steps[-1] == "install haproxy"
 
 
 def test_a_lock_that_stays_is_told_in_its_own_words():
     with pytest.raises(HostError, match="held apt's lock for 0 seconds: dpkg: error: .* is locked"):
         stand_in = Failing(*[LOCKED["dpkg 1.19.7 (Ubuntu 20.04)"]] * 9)
-        packages.install(machine(stand_in, first_boot_timeout=0), "haproxy")
+        apt.Apt().install(machine(stand_in, first_boot_timeout=0), "haproxy")
 
 
 @pytest.mark.parametrize("text", OTHERS.values(), ids=OTHERS)
 def test_another_failure_is_told_at_once(text):
     stand_in = Failing(text)
     with pytest.raises(CommandFailed):
-        packages.install(machine(stand_in, first_boot_timeout=30), "haproxy")
+        apt.Apt().install(machine(stand_in, first_boot_timeout=30), "haproxy")
     assert len(stand_in.steps) == 1
