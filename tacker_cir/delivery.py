@@ -13,8 +13,7 @@ import hashlib
 import io
 from typing import BinaryIO
 
-#: What the machine's shell leaves where the input was cut (EX_IOERR of sysexits.h).
-CUT = 74
+# Where the input was cut the machine's shell ends with 74 (EX_IOERR of sysexits.h).
 
 # The file has no name any more when the content comes: nothing is left, whatever ends this. One
 # that was killed before left an empty file.

@@ -8,7 +8,7 @@ import base64
 import re
 from collections.abc import Iterator
 
-INTEGER, OCTETS, OBJECT, SEQUENCE, FIRST, SECOND = 0x02, 0x04, 0x06, 0x30, 0xA0, 0xA1
+INTEGER, OCTETS, OBJECT, SEQUENCE, FIRST = 0x02, 0x04, 0x06, 0x30, 0xA0
 
 _BEGIN = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----")
 

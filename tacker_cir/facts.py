@@ -53,7 +53,7 @@ if command -v cloud-init >/dev/null 2>&1; then
 fi
 if command -v dockerd >/dev/null 2>&1; then
   tab=$(printf '\t')
-  format="{{.ServerVersion}}$tab{{.CgroupDriver}}$tab{{.LiveRestoreEnabled}}"
+  format="{{.ServerVersion}}$tab{{.CgroupDriver}}"
   printf 'docker\t%s\t%s\t%s\n' "$(systemctl is-active docker)" "$(systemctl is-enabled docker)" \
     "$(docker info --format "$format$tab{{json .RegistryConfig}}" 2>/dev/null)"
 fi
@@ -184,7 +184,6 @@ class Facts:
     :param docker_installed: whether a ``dockerd`` is there
     :param docker_serving: whether the daemon is started (:meth:`is_started`) and answers
     :param docker_cgroup_driver: ``systemd`` or ``cgroupfs``; "" where the daemon does not answer
-    :param docker_live_restore: whether containers outlive a restart of the daemon
     :param docker_registries: the daemon's own view of its registries, ``docker info``'s
         RegistryConfig
     :param containerd: its version without what packagers add, e.g. ``1.6.20``; "" without one
@@ -213,7 +212,6 @@ class Facts:
     docker_installed: bool = False
     docker_serving: bool = False
     docker_cgroup_driver: str = ""
-    docker_live_restore: bool = False
     docker_registries: Mapping[str, Any] = field(default_factory=dict)
     containerd: str = ""
     containerd_config_file: str = ""
@@ -410,14 +408,13 @@ def _note_cloud_init(facts: Facts, rest: str) -> None:
 
 
 def _note_docker(facts: Facts, rest: str) -> None:
-    # A daemon that does not answer leaves the last four empty or out.
+    # A daemon that does not answer leaves the last three empty or out.
     active, enabled, *said = rest.split("\t")
-    version, driver, live_restore, registries = (said + [""] * 4)[:4]
+    version, driver, registries = (said + [""] * 3)[:3]
     facts.docker_installed = True
     _note_service(facts, "docker", active, enabled)
     facts.docker_serving = facts.is_started("docker") and bool(version)
     facts.docker_cgroup_driver = driver
-    facts.docker_live_restore = live_restore == "true"
     facts.docker_registries = registry_config(registries or "null")
 
 

@@ -55,7 +55,6 @@ class Node:
     :param address: address of the machine's own port
     :param server_id: id of the Nova server, None where the stack does not tell
     :param member: name of the auto-scaling group's member that it is in, None outside of groups
-    :param member_stack: id of that member's nested stack
     """
 
     cp_name: str
@@ -63,7 +62,6 @@ class Node:
     address: str
     server_id: str | None
     member: str | None = None
-    member_stack: str | None = None
 
     def __str__(self) -> str:
         return f"{self.cp_name} ({self.ssh_address})"
@@ -192,7 +190,7 @@ def find_group_nodes(
         stacks = _stacks_below(resources, member.physical_id)
         inside = [r for r in resources if r.stack in stacks]
         for node in _paired(inside, resources, ssh_cp_name, nic_cp_name, f"member {member.name}"):
-            nodes.append(replace(node, member=member.name, member_stack=member.physical_id))
+            nodes.append(replace(node, member=member.name))
     return nodes
 
 

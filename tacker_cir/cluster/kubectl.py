@@ -78,7 +78,6 @@ class KubeNode:
     :param reason: why it is not, in the words of its kubelet or the node controller; "" if it is
     :param unschedulable: it is cordoned
     :param control_plane: it is a master
-    :param version: of its kubelet, ``v1.NN.P``
     """
 
     name: str
@@ -87,7 +86,6 @@ class KubeNode:
     unschedulable: bool
     internal_ip: str | None
     control_plane: bool
-    version: str
 
 
 class Kubectl:
@@ -342,7 +340,6 @@ def parse_node(item: Mapping[str, Any]) -> KubeNode:
         control_plane=any(
             label in (metadata.get("labels") or {}) for label in _CONTROL_PLANE_LABELS
         ),
-        version=str(status.get("nodeInfo", {}).get("kubeletVersion", "")),
     )
 
 

@@ -114,16 +114,6 @@ def merge(
     return _dump(document), ours
 
 
-def registries(text: str | None) -> Registries:
-    """Return all entries of the file, whoever's they are.
-
-    :param text: the file as it is, None where there is none
-    :raises ValueError: the file is not what Docker reads
-    """
-    document = _parse(text)
-    return Registries(tuple(document.get(_INSECURE, ())), tuple(document.get(_MIRRORS, ())))
-
-
 def has_proxies(text: str | None) -> bool:
     """Tell whether the file names proxies, which go before those of the daemon's environment.
 

@@ -91,9 +91,7 @@ def told(facts: Facts) -> str:
     lines = [f"os\t{key}={value}" for key, value in facts.os_release.items()]
     lines += [f"arch\t{facts.architecture}", f"cgroup\t{'cgroup2fs' if facts.cgroup2 else ''}"]
     if facts.docker_installed:
-        said = (
-            f"20.10.24\t{facts.docker_cgroup_driver}\ttrue\t{json.dumps(facts.docker_registries)}"
-        )
+        said = f"20.10.24\t{facts.docker_cgroup_driver}\t{json.dumps(facts.docker_registries)}"
         lines.append(f"docker\t{_state(facts, 'docker')}\t{said if facts.docker_serving else ''}")
     if facts.containerd:
         lines.append(f"containerd\t{_state(facts, 'containerd')}\tcontainerd {facts.containerd}")

@@ -143,18 +143,18 @@ def test_a_daemon_that_needs_time_only(line, started):
 
 def test_what_docker_says_of_itself():
     config = {"IndexConfigs": {"docker.io": {"Secure": True}}, "Mirrors": []}
-    said = "docker\tactive\tenabled\t20.10.24+dfsg1\tcgroupfs\ttrue\t" + json.dumps(config)
+    said = "docker\tactive\tenabled\t20.10.24+dfsg1\tcgroupfs\t" + json.dumps(config)
     facts = parse(said + "\n")
-    assert facts.docker_serving and facts.docker_live_restore
+    assert facts.docker_serving
     assert facts.docker_cgroup_driver == "cgroupfs"
     assert facts.docker_registries == config
 
 
-@pytest.mark.parametrize("said", ["", "\t\tfalse\tnull", "\t\tfalse"])
+@pytest.mark.parametrize("said", ["", "\t\tnull", "\t"])
 def test_a_docker_that_says_nothing(said):
     facts = parse(f"docker\tactivating\tenabled\t{said}\n")
     assert facts.is_started("docker") and not facts.docker_serving
-    assert facts.docker_registries == {} and not facts.docker_live_restore
+    assert facts.docker_registries == {}
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ os\tVERSION_CODENAME=bookworm
 arch\tamd64
 interrupted\t
 cloud-init\tdone
-docker\tactive\tenabled\t24.0.5\tsystemd\ttrue\t{{"IndexConfigs": {{"a": {{"Secure": false}}}}}}
+docker\tactive\tenabled\t24.0.5\tsystemd\t{{"IndexConfigs": {{"a": {{"Secure": false}}}}}}
 containerd\tactive\tenabled\tcontainerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1
 kubelet\tactive
 cgroup\tcgroup2fs

@@ -118,7 +118,7 @@ class Api:
         self.world, self.host, self.notes = world, connection.node, None
 
     def nodes(self):
-        return [KubeNode(n, True, "", False, None, False, "") for n in self.world.known]
+        return [KubeNode(n, True, "", False, None, False) for n in self.world.known]
 
     def get(self, kind, name, namespace):
         return self.notes

@@ -32,7 +32,7 @@ KEY = "k8s_cluster_installation_param"
 
 def node(role, last, member):
     address = f"198.51.100.{last}"
-    machine = Node("CP", address, address, f"server-{last}", member, f"stack-{last}")
+    machine = Node("CP", address, address, f"server-{last}", member)
     return ClusterNode(role, node_name(role, address), machine, LOGIN)
 
 

@@ -100,10 +100,10 @@ def test_what_is_left_of_a_replaced_machine_goes_without_a_drain(monkeypatch):
 def test_only_our_own_silent_nodes_vanish(monkeypatch):
     cluster = Recorder(monkeypatch)
     known = [
-        KubeNode(W1.name, False, "", False, W1.address, False, ""),
-        KubeNode(W2.name, False, "", False, W2.address, False, ""),
-        KubeNode("worker-198-51-100-7", True, "", False, "198.51.100.7", False, ""),
-        KubeNode("worker-of-somebody", False, "", False, "198.51.100.8", False, ""),
+        KubeNode(W1.name, False, "", False, W1.address, False),
+        KubeNode(W2.name, False, "", False, W2.address, False),
+        KubeNode("worker-198-51-100-7", True, "", False, "198.51.100.7", False),
+        KubeNode("worker-of-somebody", False, "", False, "198.51.100.8", False),
     ]
     members.remove_vanished(cluster, M1.name, known, [W1.name])
     assert cluster.done == [f"delete {W2.name}"]
@@ -111,7 +111,7 @@ def test_only_our_own_silent_nodes_vanish(monkeypatch):
 
 def test_a_vanished_master_that_etcd_needs_stays(monkeypatch, caplog):
     cluster = Recorder(monkeypatch, dead=(M2, M3))
-    known = [KubeNode(M3.name, False, "", False, M3.address, True, "")]
+    known = [KubeNode(M3.name, False, "", False, M3.address, True)]
     members.remove_vanished(cluster, M1.name, known, [M1.name, M2.name])
     assert cluster.done == []
     assert f"node {M3.name} is left in the cluster" in caplog.text

@@ -67,9 +67,7 @@ def test_one_master():
     assert found.endpoint == "198.51.100.10:6443"
     assert found.public_url == "https://198.51.100.10:6443"
     last = found.workers[-1].machine
-    assert (last.member, last.member_stack, last.server_id) == (
-        "m0", "worker_instance-0-stack", "workerNode-0",
-    )  # fmt: skip
+    assert (last.member, last.server_id) == ("m0", "workerNode-0")
     assert str(found.workers[0]) == "worker-198-51-100-3 (198.51.100.3)"
 
 
