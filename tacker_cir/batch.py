@@ -205,6 +205,7 @@ def _run_all(connection: Connection, calls: Sequence[_Call]) -> None:
         command,
         stdin=b"".join(call.stdin for call in calls),
         timeout=sum(call.timeout for call in calls),
+        ok=None,
     )
     with answer_of(connection.node, longest.command.step):
         results = _split(whole, mark)
@@ -213,7 +214,7 @@ def _run_all(connection: Connection, calls: Sequence[_Call]) -> None:
     if len(results) < len(calls):
         # It took everything with it.
         missing = calls[len(results)]
-        connection.judge(missing.command, whole, (), missing.remedy)
+        connection.judge(missing.command, _rest(whole, mark), (), missing.remedy)
 
 
 @reader("the results of commands")
@@ -227,6 +228,15 @@ def _split(whole: Result, mark: str) -> list[Result]:
         Result(int(status), output, error)
         for (output, status), error in zip(outputs, errors, strict=False)
     ]
+
+
+def _rest(whole: Result, mark: str) -> Result:
+    """Return what was printed by a command that did not come to its end."""
+    output, errors = (
+        text.rpartition(f"\n{mark} ")[2].partition("\n")[2] if mark in text else text
+        for text in (whole.stdout, whole.stderr)
+    )
+    return Result(whole.exit_status, output, errors)
 
 
 def _parts(text: str, mark: str) -> list[tuple[str, str]]:

@@ -32,6 +32,9 @@ from tests.certificates import Authority
 from tests.unit import test_inventory
 from tests.unit.cluster import test_etcd, test_kubectl
 
+#: They judge time and many thousand values; what they pass through others show as covered.
+pytestmark = pytest.mark.no_cover
+
 SEED, ROUNDS = 20, 300
 #: Seconds of a processor that one answer may cost, with all memory traced as well.
 SOON = 5
