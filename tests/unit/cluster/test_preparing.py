@@ -15,6 +15,7 @@ from tacker_cir.cluster.load_balancer import PACKAGES
 from tacker_cir.cluster.preparing import MARKER, Host, Site, look, prepare
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts
+from tacker_cir.host.apt import Source
 from tacker_cir.host.docker import DAEMON_CONFIG
 from tacker_cir.host.runtimes.containerd import CONTAINERD, CONTAINERD_CONFIG
 from tacker_cir.registry.node_files import HOSTS
@@ -138,7 +139,7 @@ def test_sources_that_apt_cannot_use_are_taken_back():
         prepare(host, machine.site)
     steps = machine.connection.taken()
     assert steps[:2] == [f"write {HOSTS} and 2 other files", INSTALL]
-    assert steps[2:] == [f"remove {install.SOURCE.path}"]
+    assert steps[2:] == [f"remove {Source(install.SOURCE).path}"]
 
 
 def test_a_machine_of_another_system_is_left_alone():
