@@ -42,7 +42,7 @@ class KubernetesSite:
         """Serve the packages, and push what the registry has not yet."""
         offered = self.release
         self.lab.serve(REPOSITORY_NAME, offered.packages)
-        echo = archives.by_reference(self.lab.prepared.images)[release.ECHO_IMAGE]
+        echo = archives.by_reference(self._archives)[release.ECHO_IMAGE]
         images = {**offered.images, release.ECHO_IMAGE: echo}
         # Labs that run at the same time share the storage of their own registries.
         with locked(self.lab.cache / "locks/kubernetes-site"):
@@ -55,7 +55,15 @@ class KubernetesSite:
         made = self.lab.prepared
         if made.fetched:
             return Release.read(made.fetched)
-        return archives.compiled(made.kubernetes, made.images)
+        assert made.kubernetes is not None
+        return archives.compiled(made.kubernetes, self._archives)
+
+    @property
+    def _archives(self) -> Path:
+        """Where the images are that the lab has compiled."""
+        made = self.lab.prepared.images
+        assert made is not None
+        return made
 
     @property
     def echo_image(self) -> str:

@@ -51,7 +51,7 @@ class Tacker:
     :param conductor_log: file with the reason of a failed upload, which the API does not tell.
     """
 
-    def __init__(self, credentials: Mapping[str, str], conductor_log: Path | None = None) -> None:
+    def __init__(self, credentials: Mapping[str, Any], conductor_log: Path | None = None) -> None:
         self._session = keystone_session.Session(v3.Password(**credentials))
         self._conductor_log = conductor_log
 

@@ -68,6 +68,7 @@ class Cloud:
             self.dir.mkdir(parents=True)
             self.dir.chmod(0o700)
             tree = self._lab.prepared.cloud
+            assert tree is not None  # the stage of preparation makes it for whoever has a cloud
             broker = daemons.rabbitmq(tree, self.dir / "rabbitmq")
             database = daemons.mariadb(tree, self.dir / "mariadb")
             with ThreadPoolExecutor() as pool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.testbed.cloud import settings
 from tests.testbed.cloud.daemons import database_url
@@ -71,7 +72,7 @@ def add_accounts() -> str:
     from keystoneauth1.identity import v3
     from keystoneclient.v3 import client
 
-    admin = {**settings.CREDENTIALS, "username": "admin", "project_name": "admin",
+    admin: dict[str, Any] = {**settings.CREDENTIALS, "username": "admin", "project_name": "admin",
              "password": settings.ADMIN_PASSWORD}  # fmt: skip
     keystone = client.Client(session=session.Session(v3.Password(**admin)))
     roles = {role.name: role for role in keystone.roles.list()}

@@ -63,9 +63,10 @@ class Supervisor:
         :raises LabError: when it ends or its deadline passes; with the end of its log.
         """
         begun = time.monotonic()
-        if service.queue:
+        queue = service.queue
+        if queue:
             # RabbitMQ notices the end of a killed one a little later.
-            wait_for(lambda: not self._has_reader(service.queue), f"{service.queue} free", 30)
+            wait_for(lambda: not self._has_reader(queue), f"{queue} free", 30)
         # Into the cgroup first, then fork: when this returns, the service is known by it.
         self._spawn(service.name, ["setsid", "--fork"], service.argv, service.environment)
         try:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 KEYSTONE_PORT = 5000
 HEAT_PORT = 8004
@@ -60,7 +61,7 @@ def data_file(name: str) -> str:
     return str(Path(sys.prefix, "etc", name))
 
 
-def service_login(user: str) -> dict[str, object]:
+def service_login(user: str) -> dict[str, Any]:
     """Options with which a service logs in to Keystone as its own user."""
     return {
         "auth_type": "password",

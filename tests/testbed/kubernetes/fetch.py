@@ -225,7 +225,7 @@ def kubeadm_images(packages: Path, wanted: Order) -> dict[str, str]:
         version = ["--kubernetes-version", f"v{wanted.version}"]
 
         def listed(*options: str) -> list[str]:
-            words = [kubeadm, "config", "images", "list", *version, *options]
+            words: list[str | Path] = [kubeadm, "config", "images", "list", *version, *options]
             return run(words).stdout.split()
 
         names = listed("--image-repository", _ANY_REGISTRY)

@@ -85,11 +85,8 @@ class Release:
         """
         text = self.pod_network.read_text()
         for reference, name in self.renamed.items():
-            text = re.sub(
-                _BEFORE + re.escape(reference) + _AFTER,
-                lambda found, name=name: f"{found[1]}{registry}/{name}",
-                text,
-            )
+            found = _BEFORE + re.escape(reference) + _AFTER
+            text = re.sub(found, rf"\g<1>{registry}/{name}", text)
         return text
 
     def write(self, directory: Path) -> None:

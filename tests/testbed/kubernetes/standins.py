@@ -72,7 +72,7 @@ def _registry(top: Path, program: Path) -> Iterator[None]:
         json.dumps({"version": "0.1", "storage": storage, "http": {"addr": REGISTRY}})
     )
     with log.open("w") as output:
-        argv = [program, "serve", settings]
+        argv: list[str | Path] = [program, "serve", settings]
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
         listens = ["ss", "-Hltn", "src", REGISTRY]

@@ -154,9 +154,9 @@ class Machine:
         (self.disk / "containerd").chmod(0o711)
         for path, file in files.items():
             _put(base, self.disk / "upper", path.lstrip("/"), file)
-        part = self.state_dir / "machine.json.part"
-        part.write_text(json.dumps({"address": address, "image": image}))
-        part.rename(self.state_dir / "machine.json")  # others never read half of it
+        written = self.state_dir / "machine.json.part"
+        written.write_text(json.dumps({"address": address, "image": image}))
+        written.rename(self.state_dir / "machine.json")  # others never read half of it
 
     def _start(self, base: Path, address: str, number: int) -> None:
         guest = cgroups.create(f"{self.group}/guest")

@@ -35,7 +35,7 @@ class Signer:
     """A new OpenPGP key that nobody else has."""
 
     def __init__(self, home: Path) -> None:
-        self._gpg = ["gpg", "--homedir", home, "--batch", "--yes", "--quiet"]
+        self._gpg: list[str | Path] = ["gpg", "--homedir", home, "--batch", "--yes", "--quiet"]
         self._gpg += ["--pinentry-mode=loopback", "--passphrase", ""]
         run([*self._gpg, "--quick-generate-key", "tacker_cir lab", "ed25519", "sign", "never"])
 

@@ -25,6 +25,7 @@ import sys
 import tempfile
 import uuid
 from pathlib import Path
+from typing import Any
 
 from heat.common import exception
 from heat.engine import constraints, resource
@@ -264,7 +265,7 @@ class Server(_plain("Server", server.Server, "servers")):
         record = super()._show_resource()
         if record is None:
             return None
-        addresses = {}
+        addresses: dict[str, list[dict[str, Any]]] = {}
         for name in record["ports"]:
             owned = RECORDS.get("ports", name)
             if owned is not None:
