@@ -100,7 +100,13 @@ def _package(path: Path | None, requests: Sequence[_Request]) -> Iterator[VnfPac
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="tacker-cir-") as directory:
-        yield csar.unpack(path, Path(directory), _texts(requests))
+        package = csar.unpack(path, Path(directory), _texts(requests))
+        if not package.flavours():
+            status.tell(
+                f"{path} has no deployment flavour that can be read; what depends on it was not "
+                f"checked, see tacker-cir doctor --csar {path}"
+            )
+        yield package
 
 
 def _texts(requests: Sequence[_Request]) -> Iterator[str]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from tacker_cir.csar.finding import Finding, error
 from tacker_cir.params.schema import did_you_mean
-from tacker_cir.templates.hot import GROUP, SUFFIXES, BaseHot
-from tacker_cir.templates.trees import entries, mapping, named, walk
+from tacker_cir.templates.hot import GROUP, SUFFIXES, BaseHot, nesting
+from tacker_cir.templates.trees import mapping, named, walk
 
 #: Parameters that every template has (Heat's "HOT specification", pseudo parameters).
 _PSEUDO = frozenset({"OS::stack_id", "OS::stack_name", "OS::project_id"})
@@ -66,16 +66,16 @@ def _references(template: Any) -> list[tuple[str, str]]:
 
 
 def _check_nesting(
-    hot: BaseHot, path: str, name: str, resource: Mapping[str, Any]
+    hot: BaseHot, path: str, name: str, resource: dict[str, Any]
 ) -> Iterator[Finding]:
     """Check a resource whose type is a file of the package, and the members of a group."""
     member = mapping(resource, "properties", "resource")
     if resource.get("type") == GROUP and not isinstance(member.get("type"), str):
         yield error(path, f"the group {name} has no resource with a type, which its members are of")
-    for outer, label in ((resource, name), (member, f"{name}.resource")):
+    for outer in nesting(resource):
         kind = outer.get("type")
         if isinstance(kind, str) and kind.endswith(SUFFIXES) and "://" not in kind:
-            yield from _check_nested(hot, path, label, outer, kind)
+            yield from _check_nested(hot, path, name, outer, kind)
 
 
 def _check_nested(
@@ -95,14 +95,3 @@ def _check_nested(
     for name, parameter in parameters.items():
         if name not in given and "default" not in mapping(parameter):
             yield error(path, f"{label} does not set {name}, which {kind} has no default for")
-
-
-def connected_cps(hot: BaseHot) -> frozenset[str]:
-    """Return the CPs whose network the templates take from ``nfv`` ([nfv, CP, <name>, ...])."""
-    found = set()
-    for template in hot.tops.values():
-        for value in walk(mapping(template, "resources")):
-            path = list(entries(value, "get_param"))
-            if path[:2] == ["nfv", "CP"] and len(path) > 2 and isinstance(path[2], str):
-                found.add(path[2])
-    return frozenset(found)

@@ -40,6 +40,8 @@ def did_you_mean(name: str, known: list[str]) -> str:
     near = nearest(name, known)
     if near is not None:
         return f"did you mean {near}?"
+    if not known:
+        return "there is none"
     more = len(known) - _SHOWN_NAMES
     listing = ", ".join(sorted(known)[:_SHOWN_NAMES])
     return f"known: {listing}" + (f" and {more} more" if more > 0 else "")

@@ -90,7 +90,8 @@ class BaseHot:
             for name, resource in named(template, "resources")
         }
         own = {name: str(resource.get("type")) for name, resource in tops.items()}
-        return own | self._inside(list(tops.values()))
+        once = [resource for resource in tops.values() if resource.get("type") != GROUP]
+        return own | self._inside(once)
 
     def _inside(self, resources: list[dict[str, Any]]) -> dict[str, str]:
         """Return the resources of the templates that are the types of resources, and of those that
@@ -99,14 +100,23 @@ class BaseHot:
         seen: set[str] = set()
         left = list(resources)
         while left:
-            path = self.path_of(str(left.pop().get("type")))
-            if path in seen or path not in self.nested:
-                continue
-            seen.add(path)
-            for name, inner in named(self.nested[path], "resources"):
-                found[name] = str(inner.get("type"))
-                left.append(inner)
+            for outer in nesting(left.pop()):
+                path = self.path_of(str(outer.get("type")))
+                if path in seen or path not in self.nested:
+                    continue
+                seen.add(path)
+                for name, inner in named(self.nested[path], "resources"):
+                    found[name] = str(inner.get("type"))
+                    left.append(inner)
         return found
+
+
+def nesting(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the definitions in a resource whose types may be files: its own, and that of a group's
+    members (AutoScalingGroup, ResourceGroup)."""
+    yield resource
+    for key in ("resource", "resource_def"):
+        yield mapping(resource, "properties", key)
 
 
 def read_base_hots(templates: Mapping[str, Any]) -> dict[str, BaseHot]:

@@ -52,6 +52,11 @@ def test_requests_that_are_right(validate, given):
     assert status == cli.OK and lines[0].startswith("ok     the request; files and CPs")
 
 
+def test_a_package_without_a_flavour_is_told(tmp_path, files, archive, capsys):
+    assert cli.main(["validate", files("a.json", SCALE), "--csar", archive]) == cli.OK
+    assert "has no deployment flavour that can be read" in capsys.readouterr().err
+
+
 def test_a_request_with_its_package(validate, archive):
     assert validate(CLUSTER, "--csar", archive) == (0, [f"ok     the request with {archive}"])
     broken = {"k8s_cluster_installation_param": SPEC | {"script_path": "gone"}}

@@ -171,6 +171,21 @@ def test_five_masters_but_one_number(forgotten, own, tmp_path):
             csar.build_kubernetes(output, package=package)
 
 
+RESOURCE_GROUP = """  more:
+    type: OS::Heat::ResourceGroup
+    properties:
+      count: 2
+      resource_def:
+        type: kubernetes_cluster_hot_nested_more.yaml
+"""
+
+
+def test_members_of_a_resource_group_are_in_the_package(found):
+    change = rewritten(TOP, "resources:\n", f"resources:\n{RESOURCE_GROUP}")
+    ((where, message),) = found(change)
+    assert where == TOP and "kubernetes_cluster_hot_nested_more.yaml is not in the" in message
+
+
 def test_the_initial_number_alone_is_found(found):
     initial = "initial_delta:\n            number_of_instances: 3"
     findings = found(rewritten(FLAVOUR, initial, initial.replace("3", "2")))

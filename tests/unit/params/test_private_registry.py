@@ -469,3 +469,6 @@ def test_without_a_package_only_its_files_are_left_unchecked():
 def test_hints():
     assert did_you_mean("prot_no", ["port_no", "proxy"]) == "did you mean port_no?"
     assert did_you_mean("x", ["b", "a"]) == "known: a, b"
+    assert did_you_mean("x", []) == "there is none"
+    # Half alike, as any two names of parameters are.
+    assert did_you_mean("vdu_id", ["pod_cidr", "aspect_id"]) == "known: aspect_id, pod_cidr"
