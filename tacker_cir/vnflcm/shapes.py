@@ -44,7 +44,7 @@ def _pairs(description: str) -> dict[str, Any]:
         },
         "additionalProperties": {
             "writeOnly": True,
-            "description": f"a value that is no longer than {MAX_VALUE} characters if it is text",
+            "description": "a text that Tacker takes",
             "maxLength": MAX_VALUE,
         },
     }

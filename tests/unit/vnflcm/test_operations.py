@@ -74,7 +74,7 @@ def test_few_members_are_enough(body, kind):
             "GRACEFUL only",
         ),
         ({"vnfdId": "x"}, "vnfdId", "a UUID"),
-        ({"metadata": {"a": "x" * 1025}}, "metadata.a", "no longer than 1024"),
+        ({"metadata": {"a": "x" * 1025}}, "metadata.a", "at most 1024 characters"),
         ({"metadata": {"a!": "x"}}, "metadata", "names of letters"),
         (
             {"metadata": {"private_registry_connection_info": "192.0.2.10:5000"}},
