@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from tacker_cir import guests
+from tacker_cir import guests, runtimes
 from tacker_cir.command import Command
 from tacker_cir.documents import load_json
 from tacker_cir.exceptions import HostError
@@ -23,6 +23,7 @@ from tacker_cir.ssh import Connection
 _SCRIPT = r"""
 newline='
 '
+defaults='@DEFAULTS@'
 file_fact() {
   [ -f "$1" ] || return
   printf 'file\t%s\t%s\t%s\n' "$1" "$(stat -L -c '%a %U %G' -- "$1")" "$(sha256sum <"$1")"
@@ -51,38 +52,14 @@ if command -v cloud-init >/dev/null 2>&1; then
   case $status in *'status: '*) status=${status#*status: } ;; *) status= ;; esac
   printf 'cloud-init\t%s\n' "${status%%"$newline"*}"
 fi
-if command -v dockerd >/dev/null 2>&1; then
-  tab=$(printf '\t')
-  format="{{.ServerVersion}}$tab{{.CgroupDriver}}"
-  printf 'docker\t%s\t%s\t%s\n' "$(systemctl is-active docker)" "$(systemctl is-enabled docker)" \
-    "$(docker info --format "$format$tab{{json .RegistryConfig}}" 2>/dev/null)"
-fi
-if command -v containerd >/dev/null 2>&1; then
-  printf 'containerd\t%s\t%s\t%s\n' "$(systemctl is-active containerd)" \
-    "$(systemctl is-enabled containerd)" "$(containerd --version)"
-fi
+@RUNTIMES@
 printf 'kubelet\t%s\n' "$(systemctl is-active kubelet)"
 # There where cgroup version 2 is alone.
 [ ! -e /sys/fs/cgroup/cgroup.controllers ] || printf 'cgroup\tcgroup2fs\n'
-# How a daemon is and will be started: what it is told there stands against its file.
-daemon_words() {
-  systemctl show --property=ExecStart,Environment "$1.service"
-  for directory in @DEFAULTS@; do grep -hs '^[^#]' "$directory/$1"; done
-  pid=$(systemctl show --value --property=MainPID "$1.service")
-  if [ -n "$pid" ] && [ -r "/proc/$pid/cmdline" ]; then tr '\0' '\n' <"/proc/$pid/cmdline"; fi
-}
-containerd_config() {
-  systemctl show --value --property=ExecStart containerd.service |
-    sed -n -E 's/.*[[:space:]](--config|-c)[=[:space:]]+([^[:space:];]+).*/\2/p'
-}
 effective_fact() {
   command -v "$1" >/dev/null 2>&1 || return 0
   case $1 in
-    dockerd) printf 'dockerd\t%s\n' "$(daemon_words docker 2>/dev/null | base64 -w 0)" ;;
-    containerd)
-      file=$(containerd_config)
-      printf 'containerd-config\t%s\t%s\n' "$file" \
-        "$(containerd ${file:+--config "$file"} config dump 2>/dev/null | base64 -w 0)" ;;
+@SETTINGS@
   esac
 }
 # Of a kubeconfig the certificate alone: its key stays where it is.
@@ -138,18 +115,26 @@ fi
 if [ $# != 0 ]; then file_facts "$@"; fi
 printf 'end\n'
 """
-for _part, _texts in {
-    "@STATE@": "".join(guest.state for guest in guests.GUESTS.values()).strip(),
-    "@PACKAGES@": "".join(guest.packages for guest in guests.GUESTS.values()).strip(),
-    "@DEFAULTS@": " ".join(guest.defaults for guest in guests.GUESTS.values()),
-}.items():
-    _SCRIPT = _SCRIPT.replace(_part, _texts)
+_RUNTIMES, _GUESTS = runtimes.RUNTIMES.values(), guests.GUESTS.values()
+_PARTS = {
+    "@DEFAULTS@": " ".join(guest.defaults for guest in _GUESTS),
+    "@STATE@\n": "".join(guest.state.lstrip() for guest in _GUESTS),
+    "  @PACKAGES@\n": "".join(guest.packages.lstrip("\n") for guest in _GUESTS),
+    "@RUNTIMES@\n": "".join(
+        f"if command -v {runtime.program} >/dev/null 2>&1; then{runtime.state}fi\n"
+        for runtime in _RUNTIMES
+    ),
+    "@SETTINGS@\n": "".join(
+        f"    {runtime.program}){runtime.settings}      ;;\n" for runtime in _RUNTIMES
+    ),
+}
+for _mark, _part in _PARTS.items():
+    _SCRIPT = _SCRIPT.replace(_mark, _part)
 
 
 # Enough for 30,000 years, whatever a machine says.
 _SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
-# Of whatever length a line is, these look at a bounded part of it.
-_VERSION = re.compile(r"(?<![0-9.])[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}(?![0-9])")
+# Of whatever length a line is, this much is looked at.
 _KEEP_LINE = 4096
 _MODE = re.compile("[0-7]{1,5}")
 _DIGEST = re.compile("[0-9a-f]{64}|")
@@ -172,8 +157,8 @@ class FileFact:
 
 
 @dataclass
-class Facts:
-    """State of one machine.
+class Facts(runtimes.RuntimeStates):
+    """State of one machine: besides, what it tells of its services and container runtimes.
 
     :param clock: seconds since 1970 by the machine's clock, None where it did not tell
     :param clock_ahead: seconds that the machine's clock is ahead of ours, negative where behind
@@ -181,17 +166,6 @@ class Facts:
     :param architecture: Debian's name, e.g. ``amd64``
     :param cloud_init: its status, e.g. ``running``; "" without cloud-init
     :param packages_interrupted: whether an installation of packages was cut off, or is at work
-    :param docker_installed: whether a ``dockerd`` is there
-    :param docker_serving: whether the daemon is started (:meth:`is_started`) and answers
-    :param docker_cgroup_driver: ``systemd`` or ``cgroupfs``; "" where the daemon does not answer
-    :param docker_registries: the daemon's own view of its registries, ``docker info``'s
-        RegistryConfig
-    :param containerd: its version without what packagers add, e.g. ``1.6.20``; "" without one
-    :param containerd_config_file: the one that its unit names; "" for the usual one
-    :param containerd_dump: its configuration in effect, if asked for; "" where it tells none
-    :param dockerd_words: how Docker's daemon is and will be started, if asked for
-    :param active: services that run, or are about to, of those known here
-    :param enabled: services that start with the machine, of those known here
     :param cgroup2: whether the machine has cgroup version 2 only
     :param packages: installed version by name, of those asked for; "" for one that was installed
         since
@@ -209,16 +183,6 @@ class Facts:
     architecture: str = ""
     cloud_init: str = ""
     packages_interrupted: bool = False
-    docker_installed: bool = False
-    docker_serving: bool = False
-    docker_cgroup_driver: str = ""
-    docker_registries: Mapping[str, Any] = field(default_factory=dict)
-    containerd: str = ""
-    containerd_config_file: str = ""
-    containerd_dump: str = field(default="", repr=False)
-    dockerd_words: str = field(default="", repr=False)
-    active: set[str] = field(default_factory=set)
-    enabled: set[str] = field(default_factory=set)
     cgroup2: bool = False
     packages: dict[str, str] = field(default_factory=dict)
     paths: set[str] = field(default_factory=set)
@@ -246,15 +210,6 @@ class Facts:
         """
         content = self.contents.get(path)
         return None if content is None else content.decode()
-
-    def is_started(self, service: str) -> bool:
-        """Tell whether a service runs, or is about to, and will after a reboot."""
-        return service in self.active & self.enabled
-
-    def note_started(self, service: str) -> None:
-        """Note that a service was started, now and for each boot, since the machine was asked."""
-        self.active.add(service)
-        self.enabled.add(service)
 
     def note_packages(self, packages: Iterable[str]) -> None:
         """Note that packages were installed since the machine was asked.
@@ -407,33 +362,6 @@ def _note_cloud_init(facts: Facts, rest: str) -> None:
     facts.cloud_init = rest
 
 
-def _note_docker(facts: Facts, rest: str) -> None:
-    # A daemon that does not answer leaves the last three empty or out.
-    active, enabled, *said = rest.split("\t")
-    version, driver, registries = (said + [""] * 3)[:3]
-    facts.docker_installed = True
-    _note_service(facts, "docker", active, enabled)
-    facts.docker_serving = facts.is_started("docker") and bool(version)
-    facts.docker_cgroup_driver = driver
-    facts.docker_registries = registry_config(registries or "null")
-
-
-def _note_containerd(facts: Facts, rest: str) -> None:
-    active, enabled, version = rest.split("\t")
-    _note_service(facts, "containerd", active, enabled)
-    found = _VERSION.search(version[:_KEEP_LINE])
-    facts.containerd = found.group() if found else ""
-
-
-def _note_containerd_config(facts: Facts, rest: str) -> None:
-    facts.containerd_config_file, dump = rest.split("\t")
-    facts.containerd_dump = _text(dump)
-
-
-def _note_dockerd(facts: Facts, rest: str) -> None:
-    facts.dockerd_words = _text(rest)
-
-
 def _note_kubelet(facts: Facts, rest: str) -> None:
     # Until kubeadm has configured it, it is about to run for ever.
     if rest == "active":
@@ -494,10 +422,6 @@ _NOTES: Mapping[str, Callable[[Facts, str], None]] = {
     "arch": _note_architecture,
     "interrupted": _note_interrupted,
     "cloud-init": _note_cloud_init,
-    "docker": _note_docker,
-    "containerd": _note_containerd,
-    "containerd-config": _note_containerd_config,
-    "dockerd": _note_dockerd,
     "kubelet": _note_kubelet,
     "cgroup": _note_cgroup,
     "package": _note_package,
@@ -507,33 +431,8 @@ _NOTES: Mapping[str, Callable[[Facts, str], None]] = {
     "certificate": _note_certificate,
     "image": _note_image,
     "container": _note_container,
+    **{kind: note for runtime in _RUNTIMES for kind, note in runtime.notes.items()},
 }
-
-
-@reader("docker's RegistryConfig")
-def registry_config(text: str) -> Mapping[str, Any]:
-    """Return ``docker info``'s RegistryConfig: of its registries and mirrors, what we look at.
-
-    :raises Unreadable: it is none
-    """
-    said = load_json(text) or {}
-    for index in (said.get("IndexConfigs") or {}).values():
-        index.keys()
-    for url in said.get("Mirrors") or ():
-        url.encode()
-    return said
-
-
-def _note_service(facts: Facts, name: str, active: str, enabled: str) -> None:
-    if active in ("active", "activating"):
-        facts.active.add(name)
-    if enabled == "enabled":
-        facts.enabled.add(name)
-
-
-def _text(encoded: str) -> str:
-    """Return the text that a program wrote, of whatever bytes it is."""
-    return base64.b64decode(encoded, validate=True).decode("utf-8", "replace")
 
 
 def _bounded(text: str) -> str:

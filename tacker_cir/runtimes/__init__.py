@@ -8,15 +8,21 @@ is in :mod:`tacker_cir.host.runtimes`, one file each as here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from tacker_cir.runtimes.base import Runtime
-from tacker_cir.runtimes.containerd import Containerd
-from tacker_cir.runtimes.docker import Docker
+from tacker_cir.runtimes.containerd import Containerd, ContainerdState
+from tacker_cir.runtimes.docker import Docker, DockerState
 
-__all__ = ["RUNTIMES", "named", "usual"]
+__all__ = ["RUNTIMES", "RuntimeStates", "named", "serving", "usual"]
 
 #: By name; of those that suit a version of Kubernetes, the first is the usual one.
 RUNTIMES: Mapping[str, Runtime] = {r.name: r for r in (Docker(), Containerd())}
+
+
+@dataclass
+class RuntimeStates(DockerState, ContainerdState):
+    """What a machine tells of its container runtimes."""
 
 
 def usual(minor: int) -> str:

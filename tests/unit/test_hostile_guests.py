@@ -26,6 +26,7 @@ from tacker_cir.exceptions import HostError, InventoryError
 from tacker_cir.host import apt
 from tacker_cir.reading import Unreadable
 from tacker_cir.registry import server
+from tacker_cir.runtimes.docker import registry_config
 from tacker_cir.ssh import Result
 from tacker_cir.text import printable
 from tests.certificates import Authority
@@ -97,7 +98,7 @@ OF_JSON: dict[str, tuple[Callable[[str], Any], str]] = {
     "health": (etcd.parse_health, test_etcd.HEALTH),
     "addresses": (lambda text: load_balancer.parse_state(["a b", "c d"], text), ADDRESSES),
     "registries": (
-        facts.registry_config, '{"IndexConfigs": {"a": {"Secure": false}}, "Mirrors": ["http://b/"]}'
+        registry_config, '{"IndexConfigs": {"a": {"Secure": false}}, "Mirrors": ["http://b/"]}'
     ),
 }  # fmt: skip
 #: Readers of data that a library has read.

@@ -98,7 +98,7 @@ class ContainerdRuntime(NodeRuntime):
     paths = CONTAINERD.paths
     contents = (CONTAINERD_CONFIG,)
     trees = (CONTAINERD_CERTS_D,)
-    effective = ("containerd",)
+    effective = (Containerd.program,)
     pulls_sandboxes = True
     reads_registries_late = True
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tacker_cir.command import Command, Secret
 from tacker_cir.exceptions import HostError
-from tacker_cir.facts import Facts, registry_config
+from tacker_cir.facts import Facts
 from tacker_cir.host import certs_d, docker
 from tacker_cir.host.docker import DAEMON_CONFIG, DOCKER
 from tacker_cir.host.files import ManagedFile, kept, kept_secret, understood, unusable
@@ -22,7 +22,7 @@ from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.reading import Unreadable
 from tacker_cir.render import docker_auth, docker_daemon
 from tacker_cir.render.docker_daemon import CommandLine, Registries
-from tacker_cir.runtimes.docker import Docker
+from tacker_cir.runtimes.docker import Docker, registry_config
 from tacker_cir.text import shown
 from tacker_cir.waiting import Deadline, NotYet, wait_until
 
@@ -42,7 +42,7 @@ class DockerRuntime(NodeRuntime):
     paths = DOCKER.paths
     contents = (DAEMON_CONFIG, LOGINS)
     trees = (CERTS_D,)
-    effective = ("dockerd",)
+    effective = (Docker.program,)
     entries = (_INSECURE, _MIRRORS, _LOGINS)
     judged = (DAEMON_CONFIG,)
 
