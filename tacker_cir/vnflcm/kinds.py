@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,16 +25,18 @@ KINDS: dict[str, Mapping[str, Any]] = {
 DRIVER_KEYS = (private_registry.KEY, k8s_cluster.KEY)
 
 _OLD = "of version 2 of the API; a VNF of these drivers has version 1 (/vnflcm/v1)"
+# As version 2 names a VNFC: its VDU and an id.
+_VNFC = re.compile(r".+-[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 # Names alike that only nearly fit count less than those that fit.
 _NEARLY = 0.5
 
 
 def kind_of(body: Mapping[str, Any]) -> str | None:
     """Return the operation that a body is for, None where its members do not tell."""
+    scores = {kind: _score(body, shape) for kind, shape in KINDS.items()}
     parameters = mapping(body.get("additionalParams"))
     if any(schema.nearest(str(name), DRIVER_KEYS) for name in parameters):
-        return "instantiate"
-    scores = {kind: _score(body, shape) for kind, shape in KINDS.items()}
+        scores["instantiate"] += 1
     best = max(scores.values())
     found = [kind for kind, score in scores.items() if score == best]
     return found[0] if best and len(found) == 1 else None
@@ -69,6 +72,10 @@ def _version_2(body: Mapping[str, Any]) -> Iterator[Fault]:
     for name in ("vnfcInfoModifications", "vnfcInfoModificationsDeleteIds"):
         if name in body:
             yield Fault(name, f"is {_OLD}")
+    for index, vnfc in enumerate(_list(body.get("vnfcInstanceId"))):
+        if isinstance(vnfc, str) and _VNFC.fullmatch(vnfc):
+            path = schema.join("vnfcInstanceId", index)
+            yield Fault(path, f"is {_OLD}, where a VNFC has a UUID alone")
     cluster = mapping(body.get("additionalParams"), k8s_cluster.KEY)
     for role in ("master_node", "worker_node"):
         if "vdu_id" in mapping(cluster, role):

@@ -73,6 +73,10 @@ def _missing_user_data(named: bool, flavour: Flavour) -> Iterator[Fault]:
 
 def _read(given: Mapping[str, Any], package: VnfPackage, faults: list[Fault]) -> UserData | None:
     path = given[PATH_KEY]
+    if "." in file_of(path).removesuffix(".py"):
+        problem = "expected a path without dots in it: Tacker makes a module's name of it"
+        faults.append(Fault(_path(PATH_KEY), problem))
+        return None
     try:
         found = read_user_data(package.text(file_of(path)))
     except (PackageFileError, ValueError) as error:

@@ -2,12 +2,16 @@
 """VNF packages and requests, judged by the code of Tacker, tosca-parser and heat-translator."""
 
 import hashlib
+import json
 import os
+import re
 import zipfile
 
 import jsonschema
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tacker.api.schemas import vnf_lcm as tacker_schemas
 from tacker.api.validation import validators as _registers_formats  # noqa: F401
 from tacker.common import exceptions as tacker_exceptions
@@ -17,7 +21,7 @@ from tacker.vnfm.infra_drivers.openstack.openstack import OpenStack
 from tacker.vnfm.infra_drivers.openstack.translate_template import TOSCAToHOT
 from tacker.vnfm.lcm_user_data import utils as user_data_utils
 
-from tacker_cir import csar
+from tacker_cir import cli, csar
 from tacker_cir.csar import sources
 from tacker_cir.params import private_registry, schema
 from tests.unit.csar.common import (
@@ -25,6 +29,7 @@ from tests.unit.csar.common import (
     DRIVER,
     DRIVER_FILE,
     NESTED,
+    OTHER_ID,
     VDU,
     glance_image,
     request_object,
@@ -248,3 +253,36 @@ def test_sample_requests_have_sound_parameters(suffix):
     assert schema.find_faults(params, private_registry.SCHEMA, private_registry.PATH) == []
     if suffix == "_all_options":
         assert set(params) == set(private_registry.SCHEMA["properties"])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [("", {}), ("_all_options", {}), ("_basehot", {"base_hot": True})],
+)
+def test_sample_requests_are_right_with_what_they_name(
+    suffix, options, registry_image, disk_image, tmp_path, capsys
+):
+    """With ids of a site, and the image, key and keyring in the package."""
+    (tmp_path / "id").write_text(private_key())
+    (tmp_path / "docker.asc").write_text("-----BEGIN PGP PUBLIC KEY BLOCK-----\n")
+    built = csar.build_private_registry(
+        tmp_path / "a.zip",
+        image=registry_image,
+        vm_image_file=None if options else disk_image,
+        files={
+            "Files/keys/id_ed25519": tmp_path / "id",
+            "Files/keys/docker.asc": tmp_path / "docker.asc",
+        },
+        **options,
+    )
+    text = json.dumps(sample_request(f"instantiate_private_registry{suffix}"))
+    request = tmp_path / "request.json"
+    request.write_text(re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", OTHER_ID, text))
+    status = cli.main(["validate", str(request), "--csar", str(built.path)])
+    assert (status, capsys.readouterr().out[:6]) == (cli.OK, "ok    ")
+
+
+def private_key():
+    """A new key in OpenSSH's format."""
+    form = (Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    return Ed25519PrivateKey.generate().private_bytes(*form).decode()

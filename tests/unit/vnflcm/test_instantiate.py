@@ -144,6 +144,12 @@ def fixed(*addresses, kind="IPV4"):
         ),
         (
             ("additionalParams", "lcm-operation-user-data"),
+            "./UserData/k8s.cluster/user_data.py",
+            "additionalParams.lcm-operation-user-data",
+            "without dots",
+        ),
+        (
+            ("additionalParams", "lcm-operation-user-data"),
             None,
             "additionalParams.lcm-operation-user-data",
             "is missing",

@@ -43,6 +43,7 @@ def test_the_members_tell_the_samples_apart(name, kind, cluster_package):
         ({"flavorId": "simple"}, "instantiate"),
         ({"additionalParams": {"k8s_cluster_instalation_param": {}}}, "instantiate"),
         ({"additionalParams": {}}, None),
+        (SCALE | {"additionalParams": {"k8s_cluster_installation_param": {}}}, "scale"),
         ({}, None),
         ({"colour": 1}, None),
     ],
@@ -149,6 +150,11 @@ def test_a_body_of_version_2_is_called_that(change, path, cluster_package):
     change(body)
     found = faults(body, cluster_package)
     assert set(found) == {path} and V2 in found[path]
+
+
+def test_a_heal_of_version_2_is_called_that():
+    body = {"vnfcInstanceId": ["masterNode-1a5d9f5e-1f0f-4d0f-8f0f-0f0f0f0f0f0f"]}
+    assert V2 in faults(body)["vnfcInstanceId[0]"]
 
 
 def test_an_update_of_version_2_is_called_that():
