@@ -5,12 +5,18 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tacker_cir import csar
 from tacker_cir.documents import DocumentError, load_json, load_yaml
 from tacker_cir.exceptions import UnreadableInput, io_problem
+from tacker_cir.package import VnfPackage
 from tacker_cir.params import bounds
+from tacker_cir.templates.trees import walk
 
 #: What stands for the standard input.
 STANDARD_INPUT = "-"
@@ -36,6 +42,22 @@ def read_json_or_yaml(name: str) -> Any:
     if name.endswith((".yaml", ".yml")):
         return _decoded(name, "YAML", load_yaml)
     return read_json(name)
+
+
+@contextmanager
+def unpacked(path: Path | None, bodies: Iterable[Any]) -> Iterator[VnfPackage | None]:
+    """Unpack what bodies of requests may look at in a VNF package.
+
+    :param path: of the package; None for none
+    :raises CsarError: it cannot be read
+    """
+    if path is None:
+        yield None
+        return
+    sizable = (body for body in bodies if not bounds.find_oversize(body, ""))
+    texts = (value for body in sizable for value in walk(body) if isinstance(value, str))
+    with tempfile.TemporaryDirectory(prefix="tacker-cir-") as directory:
+        yield csar.unpack(path, Path(directory), texts)
 
 
 def _decoded(name: str, form: str, load: Any) -> Any:

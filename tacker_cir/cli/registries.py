@@ -7,19 +7,14 @@ import argparse
 import json
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tacker_cir import csar
 from tacker_cir.cli import output, status
-from tacker_cir.cli.inputs import read_json_or_yaml
+from tacker_cir.cli.inputs import read_json_or_yaml, unpacked
 from tacker_cir.exceptions import InvalidRequest, UnreadableInput
-from tacker_cir.package import VnfPackage
 from tacker_cir.params import bounds
 from tacker_cir.params.registry_connection import KEY
-from tacker_cir.templates.trees import walk
 from tacker_cir.vnflcm.update import find_update_faults, registries_body
 
 
@@ -61,22 +56,12 @@ def run(arguments: argparse.Namespace) -> int:
     if oversize:
         raise InvalidRequest(oversize)
     body = registries_body(registries)
-    with _package(arguments.csar, registries) as package:
+    with unpacked(arguments.csar, [registries]) as package:
         faults = find_update_faults(body, package)
     if faults:
         raise InvalidRequest(faults)
     _write(json.dumps(body, indent=4) + "\n", arguments.output)
     return status.OK
-
-
-@contextmanager
-def _package(path: Path | None, registries: list[Any]) -> Iterator[VnfPackage | None]:
-    if path is None:
-        yield None
-        return
-    texts = [value for value in walk(registries) if isinstance(value, str)]
-    with tempfile.TemporaryDirectory(prefix="tacker-cir-") as directory:
-        yield csar.unpack(path, Path(directory), texts)
 
 
 def _write(text: str, target: Path | None) -> None:

@@ -4,20 +4,14 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tacker_cir import csar
 from tacker_cir.cli import output, status
-from tacker_cir.cli.inputs import STANDARD_INPUT, read_json
+from tacker_cir.cli.inputs import STANDARD_INPUT, read_json, unpacked
 from tacker_cir.exceptions import Fault, UnreadableInput
-from tacker_cir.package import VnfPackage
-from tacker_cir.params import bounds
-from tacker_cir.templates.trees import walk
 from tacker_cir.vnflcm import KINDS, find_request_faults
 
 _WITHOUT_PACKAGE = "files and CPs of the VNF package were not checked (--csar)"
@@ -72,7 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Check the requests; return the exit status."""
     requests = [_read(name) for name in arguments.requests]
     readable = [request for request in requests if request.body is not None]
-    with _package(arguments.csar, readable) as package:
+    with unpacked(arguments.csar, [request.body for request in readable]) as package:
+        if package and not package.flavours():
+            _tell_of_no_flavour(arguments.csar)
         for request in readable:
             request.faults = find_request_faults(request.body or {}, package, arguments.kind)
     if arguments.format == "json":
@@ -94,26 +90,11 @@ def _read(name: str) -> _Request:
     return _Request(name, body)
 
 
-@contextmanager
-def _package(path: Path | None, requests: Sequence[_Request]) -> Iterator[VnfPackage | None]:
-    if path is None:
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="tacker-cir-") as directory:
-        package = csar.unpack(path, Path(directory), _texts(requests))
-        if not package.flavours():
-            status.tell(
-                f"{path} has no deployment flavour that can be read; what depends on it was not "
-                f"checked, see tacker-cir doctor --csar {path}"
-            )
-        yield package
-
-
-def _texts(requests: Sequence[_Request]) -> Iterator[str]:
-    """Yield every text of the requests: some are paths into the package."""
-    for request in requests:
-        if not bounds.find_oversize(request.body, ""):
-            yield from (value for value in walk(request.body) if isinstance(value, str))
+def _tell_of_no_flavour(path: Path) -> None:
+    status.tell(
+        f"{path} has no deployment flavour that can be read; what depends on it was not checked, "
+        f"see tacker-cir doctor --csar {path}"
+    )
 
 
 def _print(requests: Sequence[_Request], package: Path | None) -> None:

@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,11 +21,15 @@ from typing import Any
 from tacker_cir.csar.finding import Finding, error
 from tacker_cir.templates.flavours import Flavour
 from tacker_cir.text import shown
+from tacker_cir.waiting import Deadline
 
 #: Characters of what the translator says.
 _TOLD = 400
-#: Seconds for it: it needs two, but ends never where types derive from each other in a circle.
+#: Seconds for all of it: it needs five, but ends never where types derive from each other in a circle.
 TIMEOUT = 60
+
+#: A function of this module and its arguments.
+_Attempt = tuple[Callable[..., None], tuple[str, ...]]
 
 
 class _AnyHeat:
@@ -42,55 +46,63 @@ def check_by_tacker(root: Path, entry: str, flavours: Mapping[str, Flavour]) -> 
     :param entry: path of the top-level template in it
     :param flavours: by their ids
     """
-    # What is wrong with a flavour the parser would say of the top-level template as well.
-    found = [finding for flavour in flavours.values() for finding in _check(root, flavour)]
-    yield from found
-    problem = None if found else _problem(_parse, str(root / entry))
-    if problem is not None:
-        yield error(entry, f"Tacker cannot read the VNFD: {problem}")
+    attempts: list[_Attempt] = [
+        (_count if flavour.hot else _translate, (str(root), flavour.id))
+        for flavour in flavours.values()
+    ]
+    *problems, unread = _problems([*attempts, (_parse, (str(root / entry),))])
+    for flavour, problem in zip(flavours.values(), problems, strict=True):
+        if problem is not None:
+            verb = "instantiate" if flavour.hot else "make a Heat template of"
+            said = f"Tacker cannot {verb} the flavour {flavour.id}: {problem}"
+            yield error(flavour.vnfd.path, said)
+    # What is wrong with a flavour the parser says of the top-level template as well.
+    if unread is not None and not any(problems):
+        yield error(entry, f"Tacker cannot read the VNFD: {unread}")
 
 
-def _check(root: Path, flavour: Flavour) -> Iterator[Finding]:
-    instantiate = _translate if flavour.hot is None else _count
-    problem = _problem(instantiate, str(root), flavour.id)
-    if problem is not None:
-        verb = "make a Heat template of" if flavour.hot is None else "instantiate"
-        yield error(flavour.vnfd.path, f"Tacker cannot {verb} the flavour {flavour.id}: {problem}")
-
-
-def _problem(attempt: Callable[..., object], *arguments: str) -> str | None:
-    """Return why something cannot be done. It is tried in a process of its own, which can be ended,
-    and whose log and warnings are nobody's."""
+def _problems(attempts: Sequence[_Attempt]) -> list[str | None]:
+    """Return of each attempt why it fails. They are made in a process of their own, which can be
+    ended, and whose log and warnings are nobody's."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_try, args=(theirs, attempt, arguments), daemon=True)
+    process = context.Process(target=_try, args=(theirs, attempts), daemon=True)
     with warnings.catch_warnings():
         # Newer Pythons warn of threads, of which this one has none that matters to the other.
         warnings.simplefilter("ignore", DeprecationWarning)
         process.start()
     theirs.close()
     try:
-        said = ours.recv() if ours.poll(TIMEOUT) else f"no end after {TIMEOUT} seconds"
-        return None if said is None else shown(re.sub(r"\s+", " ", said), _TOLD)
-    except EOFError:
-        return "it ended without an answer"
+        deadline = Deadline(TIMEOUT)
+        return [_answer(ours, deadline) for _ in attempts]
     finally:
         process.kill()
         process.join()
 
 
-def _try(answer: Connection, attempt: Callable[..., object], arguments: tuple[str, ...]) -> None:
+def _answer(connection: Connection, deadline: Deadline) -> str | None:
+    try:
+        if not connection.poll(deadline.remaining):
+            return f"no end after {deadline.seconds:.0f} seconds"
+        said = connection.recv()
+    except EOFError:
+        return "it ended without an answer"
+    return None if said is None else shown(re.sub(r"\s+", " ", said), _TOLD)
+
+
+def _try(answers: Connection, attempts: Sequence[_Attempt]) -> None:
     logging.disable(logging.CRITICAL)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(nowhere, stream)
-    try:
-        attempt(*arguments)
-    # Whatever it raises, the upload or an instantiation would end in it.
-    except Exception as failure:
-        answer.send(f"{type(failure).__name__}: {failure}")
-    else:
-        answer.send(None)
+    for attempt, arguments in attempts:
+        try:
+            attempt(*arguments)
+        # Whatever it raises, the upload or an instantiation would end in it.
+        except Exception as failure:
+            answers.send(f"{type(failure).__name__}: {failure}")
+        else:
+            answers.send(None)
 
 
 def _parse(entry: str) -> None:
