@@ -25,7 +25,7 @@ from tacker_cir.waiting import Deadline
 
 #: Characters of what the translator says.
 _TOLD = 400
-#: Seconds for all of it: it needs five, but ends never where types derive from each other in a circle.
+#: Seconds for all of it: it needs five, and has no end where types derive from each other.
 TIMEOUT = 60
 
 #: A function of this module and its arguments.
