@@ -49,6 +49,10 @@ class PlainInstance:
         return self.request.get("flavourId") or self._info.get("flavourId")
 
     @property
+    def level_id(self) -> str | None:
+        return self.request.get("instantiationLevelId")
+
+    @property
     def metadata(self) -> Mapping[str, str]:
         return self.inst.get("metadata") or {}
 

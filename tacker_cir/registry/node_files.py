@@ -199,10 +199,6 @@ def _is_cut_off(text: str) -> bool:
     return not left
 
 
-def _logins(registries: Sequence[RegistryConnection]) -> dict[str, str]:
-    return {r.server: r.login.reveal() for r in registries if r.login}
-
-
 def _hosts_lines(registries: Sequence[RegistryConnection]) -> list[str]:
     return [hosts.line(r.hosts.address, r.hosts.names) for r in registries if r.hosts]
 

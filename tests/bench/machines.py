@@ -95,9 +95,9 @@ class Machines:
         _empty(shared)
         (shared / "nodes").mkdir()
         (shared / "ca.crt").write_text(self._cluster_ca)
-        name = {"name": "kubeadm-config", "namespace": credentials.NAMESPACE}
+        metadata = {"name": "kubeadm-config", "namespace": credentials.NAMESPACE}
         data = {"ClusterConfiguration": "kubernetesVersion: v1.34.8\n"}
-        configuration = {"kind": "ConfigMap", "metadata": name, "data": data}
+        configuration = {"kind": "ConfigMap", "metadata": metadata, "data": data}
         (shared / "configmap-kubeadm-config").write_text(json.dumps(configuration))
         (shared / "admin").mkdir()
         for item in credentials.admin_manifest()["items"]:

@@ -20,6 +20,7 @@ import paramiko
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from tacker_cir.private_keys import PrivateKey
 from tests.functional.program import Program
 
 ADDRESS = "127.0.0.1"
@@ -81,7 +82,7 @@ def free_port() -> int:
 
 def new_key(kind: str = "ed25519") -> str:
     """Return a new private key in OpenSSH's format."""
-    makers = {
+    makers: dict[str, Callable[[], PrivateKey]] = {
         "ed25519": ed25519.Ed25519PrivateKey.generate,
         "ecdsa": lambda: ec.generate_private_key(ec.SECP256R1()),
         "rsa": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
