@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from collections.abc import Mapping
 
 from tests.testbed.machines.host import REPOSITORY
@@ -12,8 +13,8 @@ from tests.testbed.machines.host import REPOSITORY
 PAGES = REPOSITORY / "doc" / "source" / "user"
 
 _INDENT = "    "
-_COMMAND = re.compile(r"(openstack|tacker-cir|ssh) ")
-_FILE = re.compile(r"\.\. code-block:: json\n +:caption: (\S+)\n\n((?: +.*\n|\n)+)")
+_COMMAND = re.compile(r"(openstack|tacker-cir|ssh|kubectl|sh|python3) ")
+_FILE = re.compile(r"\.\. code-block:: \S+\n +:caption: (\S+)\n\n((?: +.*\n|\n)+)")
 
 
 class Guide:
@@ -27,8 +28,8 @@ class Guide:
         self._commands = _commands(text)
         #: Those that nobody asked for yet.
         self.left = set(self._commands)
-        #: By name: blocks of JSON that have it as their caption.
-        self.files: dict[str, str] = dict(_FILE.findall(text))
+        #: By name: blocks that have it as their caption.
+        self.files = {name: textwrap.dedent(body) for name, body in _FILE.findall(text)}
 
     def words(self, command: str, values: Mapping[str, str]) -> list[str]:
         """Return a command's words.
