@@ -51,6 +51,12 @@ class OpenStack:
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def settings(self) -> dict[str, str]:
+        """What the rc file sets."""
+        script = f"source {shlex.quote(str(self._rc))} && env"
+        said = subprocess.run(["bash", "-c", script], check=True, capture_output=True, text=True)
+        return dict(line.split("=", 1) for line in said.stdout.splitlines() if "=" in line)
+
     def field(self, name: str, *words: str) -> str:
         """One column of a command's answer."""
         return self(*words, "-f", "value", "-c", name).strip()
@@ -155,6 +161,30 @@ def test_life_of_a_registry_by_the_openstack_client(stand, openstack, csar, tmp_
     openstack("vnflcm", "delete", instance)
     openstack("vnf", "package", "update", package, "--operational-state", "DISABLED")
     openstack("vnf", "package", "delete", package)
+
+
+def test_a_vim_is_registered_and_barbican_asked_by_the_openstack_client(openstack, tmp_path):
+    guide = Guide("cloud.rst")
+    lab = openstack.settings()
+    values = {
+        "http://KEYSTONE:5000/v3": lab["OS_AUTH_URL"],
+        "username: nfv": f"username: {lab['OS_USERNAME']}",
+        "project_name: nfv": f"project_name: {lab['OS_PROJECT_NAME']}",
+        "PASSWORD": lab["OS_PASSWORD"],
+    }
+    (tmp_path / "vim.yaml").write_text(guide.file("vim.yaml", values))
+    register = "openstack vim register --config-file vim.yaml --is-default openstack"
+    # The lab has a default one already.
+    words = [
+        w for w in guide.words(f"{register} -f value -c id -c status", {}) if w != "--is-default"
+    ]
+    vim, status = openstack(*words[1:]).split()
+    try:
+        assert status == "ACTIVE"
+        assert f"| {vim} | openstack" in openstack(*guide.words("openstack vim list", {})[1:])
+    finally:
+        openstack("vim", "delete", vim)
+    openstack(*guide.words("openstack secret list -f value -c Name", {})[1:])
 
 
 class Reader:
