@@ -163,6 +163,7 @@ def test_life_of_a_registry_by_the_openstack_client(stand, openstack, csar, tmp_
     openstack("vnf", "package", "delete", package)
 
 
+@pytest.mark.thorough
 def test_a_vim_is_registered_and_barbican_asked_by_the_openstack_client(openstack, tmp_path):
     guide = Guide("cloud.rst")
     lab = openstack.settings()

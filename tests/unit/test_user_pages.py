@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,15 @@ def test_after_commands_stands_what_they_print(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_no_prompt_stands_before_a_command(page):
     assert not any(re.search(r"^ *[$#] ", b["body"], re.MULTILINE) for b in blocks(page, "bash"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_scripts_are_clean(page):
+    command = [Path(sys.prefix, "bin", "shellcheck"), "--shell=sh", "-"]
+    for block in blocks(page, "sh"):
+        text = textwrap.dedent(block["body"])
+        done = subprocess.run(command, input=text, capture_output=True, text=True)
+        assert done.stdout == ""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
