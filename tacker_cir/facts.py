@@ -20,6 +20,7 @@ from tacker_cir.reading import answer_of, reader
 from tacker_cir.ssh import Connection
 
 # Each line: kind, tab, values. A missing program or file gives no line, never a failure.
+# What stands between @ is put in below: the parts of guests' families and of container runtimes.
 _SCRIPT = r"""
 newline='
 '
@@ -138,7 +139,7 @@ _SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
 _KEEP_LINE = 4096
 _MODE = re.compile("[0-7]{1,5}")
 _DIGEST = re.compile("[0-9a-f]{64}|")
-#: Names that go into files of apt.
+#: Names that go into files of package managers.
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}|")
 
 
@@ -263,7 +264,7 @@ def gather(
     :param images: image references to look up
     :param containers: container names to inspect
     :param certificates: files in PEM, or kubeconfigs (``*.conf``), whose certificates to read
-    :param effective: programs, ``containerd`` or ``dockerd``, whose settings in effect to ask for
+    :param effective: programs of runtimes whose settings in effect to ask for
     """
     wants = [f"package:{p}" for p in packages]
     wants += [f"path:{p}" for p in paths]

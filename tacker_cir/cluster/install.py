@@ -136,7 +136,7 @@ class NodeScript:
     Another program that uses apt is waited for, and an earlier run whose connection broke.
     Configurations go through the standard input: they hold tokens.
 
-    :param container_runtime: ``docker`` or ``containerd``
+    :param container_runtime: name of the node's, one of the script's NODE_SCRIPT_RUNTIMES
     :param look: reads the machine's state anew where a step changes it as a whole, in the same
         round trip if the connection is a batch
     :param has_traces: whether kubeadm may have to undo an earlier attempt before it joins

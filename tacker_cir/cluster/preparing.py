@@ -279,7 +279,7 @@ def _install(batch: Batch, host: Host, site: Site, script: NodeScript) -> Instal
     files = install.desired_files(
         machine.facts, params.install_script or "", site.packages, params.proxy
     )
-    # Sources that apt cannot use would hinder whoever uses it next.
+    # Sources that cannot be used would hinder whoever uses it next.
     with machine.taken_back(install.SOURCES):
         changed = machine.over(batch).ensure(*names, *files)
         of_script = changed & {file.path for file in files}

@@ -55,7 +55,7 @@ def ensure_docker(machine: Machine, package: DockerPackage, proxy: Proxy | None)
     files = desired_files(facts, package, proxy)
     # One that is installed now reads them at its first start.
     stale = facts.docker_installed and needs_restart(facts, files)
-    # Sources that apt cannot use would hinder whoever uses it next.
+    # Sources that cannot be used would hinder whoever uses it next.
     with machine.taken_back(SOURCES):
         changed = DOCKER.write(machine, *files, stale=stale)
         missing = needs_install(facts, package)
@@ -85,7 +85,7 @@ def needs_install(facts: Facts, package: DockerPackage) -> bool:
     """Tell whether the package must be installed.
 
     Any Docker is right where the request does not name a package: the VM's image may bring one. But
-    where dpkg was cut off, the program may be there and the rest of its package not.
+    where an installation was cut off, the program may be there and the rest of its package not.
     """
     if facts.packages_interrupted:
         return True
