@@ -22,7 +22,7 @@ from tacker_cir.params.private_registry import DockerPackage
 from tacker_cir.params.proxy import Proxy
 from tests.functional.conftest import connect
 from tests.functional.server import IS_ROOT, USER
-from tests.machine import machine
+from tests.machine import DEBIAN_12, machine
 
 #: In every secret of these tests, and in no command line of anything else on the machine.
 MARK = "tcir7secret"
@@ -112,7 +112,7 @@ def test_no_secret_in_a_refused_login(sshd, everything_logged):
 @pytest.mark.skipif(not IS_ROOT, reason="managed files belong to root")
 def test_only_root_reads_files_with_secrets_at_any_moment(sshd, dial, tmp_path):
     proxy = Proxy(Secret(PROXY_URL), Secret(PROXY_URL), "localhost")
-    wanted = docker.desired_files(Facts(), DockerPackage(), proxy)
+    wanted = docker.desired_files(Facts(os_release=DEBIAN_12), DockerPackage(), proxy)
     files = [ManagedFile(f"{tmp_path}/root{f.path}", f.content, f.mode) for f in wanted]
     secret = [file for file in files if file.content and MARK.encode() in file.content]
     assert len(secret) == 2
