@@ -66,7 +66,7 @@ def check_new(instance: Instance) -> ClusterParams:
 
     :raises InvalidRequest: with every fault found
     """
-    faults: list[Fault] = []
+    faults = k8s_cluster.find_unsupported_flavour(instance.flavour_id)
     params: ClusterParams | None = None
     try:
         params = check(instance)

@@ -41,6 +41,8 @@ DEFAULT_CONTAINER_RUNTIME = runtimes.usual(kubernetes_versions.minor(DEFAULT_KUB
 _POD_CIDR = ("master_node", "pod_cidr")
 _CLUSTER_CIDR = ("master_node", "cluster_cidr")
 _NODE_CIDR = ("proxy", "k8s_node_cidr")
+# Of Tacker's sample; its driver, for which that flavour is, labels the nodes by host and zone.
+_LABELLED_FLAVOUR = "podaffinity"
 # kubeadm refuses other sizes: a node gets a /24 of at most 2**16 ones; services at most 20 bits
 # and at least ten addresses.
 _PREFIXES = {_POD_CIDR: (8, 24), _CLUSTER_CIDR: (12, 28), _NODE_CIDR: (0, 32)}
@@ -179,6 +181,23 @@ def parse(
     if reader.faults:
         raise InvalidRequest(reader.faults)
     return params
+
+
+def find_unsupported_flavour(flavour_id: str | None) -> list[Fault]:
+    """Return why a new cluster cannot have a deployment flavour: it is for what only another driver
+    does.
+
+    :param flavour_id: ``flavourId`` of the request
+    """
+    if flavour_id != _LABELLED_FLAVOUR:
+        return []
+    problem = (
+        f"{_LABELLED_FLAVOUR!r} is a flavour of Tacker's sample, whose driver labels nodes with "
+        "CIS-node and kubernetes.io/zone; this one does not. Expected another flavour, with "
+        "workers in a server group of policy anti-affinity and kubernetes.io/hostname as the "
+        "topologyKey of pods (user guide, Worked examples)"
+    )
+    return [Fault("flavourId", problem)]
 
 
 def read_logins(

@@ -28,6 +28,8 @@ def find_instantiate_faults(body: Mapping[str, Any], package: VnfPackage | None)
     flavours = package.flavours() if package else {}
     flavour = flavours.get(flavour_id) if isinstance(flavour_id, str) else None
     faults = _driver_faults(given, package, flavour_id if flavour else None)
+    if isinstance(given, Mapping) and k8s_cluster.KEY in given:
+        faults += k8s_cluster.find_unsupported_flavour(flavour_id)
     faults += _find_vim_faults(body)
     faults += networks.find_address_faults(body)
     faults += find_parameter_faults(given, package, flavour)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.lab.vnf import Server, Vnf, sample_request, tacker_cir
+from tests.lab.vnf import Server, Vnf, key_option, sample_request, tacker_cir
 from tests.testbed.stand import CloudStand
 
 GUEST = "debian-12-k8s"
@@ -35,7 +35,7 @@ def build_csar(directory: Path, files: Mapping[str, Path] | None = None) -> Path
     vnfd_id = str(uuid.uuid4())  # Tacker wants each VNFD only once.
     output = directory / f"cluster-{vnfd_id[:8]}.zip"
     words = ["csar", "build", "kubernetes", "--output", str(output), "--vm-image", GUEST]
-    words += ["--vnfd-id", vnfd_id]
+    words += ["--vnfd-id", vnfd_id, key_option(directory)]
     for name, path in (files or {}).items():
         words += ["--file", f"{name}={path}"]
     tacker_cir(*words)

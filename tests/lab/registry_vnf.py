@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.lab.vnf import Server, Vnf, sample_request, tacker_cir
+from tests.lab.vnf import Server, Vnf, key_option, sample_request, tacker_cir
+from tests.testbed.machines.guests import LOGIN
 from tests.testbed.stand import CloudStand
 
 
@@ -23,12 +24,14 @@ def build_csar(directory: Path, *, guest: str, image: Path | None, base_hot: boo
     """
     name = f"{'basehot' if base_hot else 'tosca'}-{guest}{'-image' if image else ''}"
     output = directory / f"{name}.zip"
-    words = ["csar", "build", "private-registry", "--output", str(output), "--vm-image", guest]
+    words = ["csar", "build", "private-registry", "--output", str(output)]
     # Tacker wants each VNFD only once.
     words += ["--vnfd-id", str(uuid.uuid4())]
     if base_hot:
-        words += ["--base-hot"]
+        words += ["--base-hot", "--vm-image", guest, key_option(directory)]
     else:
+        # Without UserData nobody gives the VM a login.
+        words += ["--vm-image", guest + LOGIN]
         # Stands for a disk image: the lab's Nova takes the guest by the image's name.
         disk = directory / f"{guest}.raw"
         disk.write_bytes(b"\0" * 4096)

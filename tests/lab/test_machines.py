@@ -13,7 +13,13 @@ import time
 
 import pytest
 
+from tacker_cir.command import Secret
+from tacker_cir.exceptions import AuthenticationFailed
+from tacker_cir.login import Credentials
+from tacker_cir.tacker_user_data import login_user_data
+from tests.lab.login import log_in
 from tests.testbed.machines import LabError, MachineLab
+from tests.testbed.machines.guests import Boot
 from tests.testbed.machines.host import REPOSITORY, run, wait_for
 
 ADDRESS = "198.51.100.240"
@@ -64,6 +70,48 @@ def test_a_machine_reboots_and_powers_off_like_one(lab, machine):
     lab.delete("own-power")
     assert lab.state("own-power") == {"state": "absent"}
     lab.delete("own-power")  # a second time is no error
+
+
+def logs_in(address: str, *options: str) -> bool:
+    """Whether ssh gets in as ubuntu, and may do everything there."""
+    words = ["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+    words += [*options, f"ubuntu@{address}", "sudo", "-n", "true"]
+    return (
+        subprocess.run(["ssh", *words], stdin=subprocess.DEVNULL, capture_output=True).returncode
+        == 0
+    )
+
+
+def test_a_machine_of_novas_has_the_login_that_its_user_data_make_and_no_other(
+    lab, machine, tmp_path, record_property
+):
+    key = tmp_path / "id_ed25519"
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key])
+    login = Credentials("ubuntu", private_key=Secret(key.read_text()))
+    by_key = ("-i", str(key), "-o", "IdentitiesOnly=yes", "-o", "PasswordAuthentication=no")
+
+    begun = time.monotonic()
+    machine("own-bare", boot=Boot())
+    wait_for(lambda: cloud_init_is_done(lab, "own-bare"), "cloud-init", 30)
+    record_property("boot with cloud-init", time.monotonic() - begun)
+    with pytest.raises(AuthenticationFailed):
+        log_in("own-bare", ADDRESS)  # ubuntu, ubuntu
+    assert not logs_in(ADDRESS, *by_key)
+
+    machine("own-key", OTHER_ADDRESS, boot=Boot(login_user_data(login)))
+    wait_for(lambda: logs_in(OTHER_ADDRESS, *by_key), "log-in with the key", 30)
+    with pytest.raises(AuthenticationFailed):
+        log_in("own-key", OTHER_ADDRESS)
+    lab.delete("own-bare")
+
+    both = Credentials("ubuntu", Secret("ubuntu"))
+    machine("own-password", ADDRESS, boot=Boot(login_user_data(both)))
+    log_in("own-password", ADDRESS).close()
+
+
+def cloud_init_is_done(lab: MachineLab, name: str) -> bool:
+    state = lab.run(name, ["systemctl", "is-active", "cloud-init.service"], check=False).stdout
+    return state.strip() == "active"
 
 
 def test_a_machine_has_host_keys_of_its_own_or_the_given_one(machine, tmp_path):

@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import uuid
 
 import pytest
+import yaml
 from heatclient import client as heat_client
+from heatclient.exc import HTTPBadRequest
 from keystoneauth1 import session as keystone_session
 from keystoneauth1.identity import v3
 
 from tests.testbed.cloud import settings
-from tests.testbed.machines.host import REPOSITORY, wait_for
+from tests.testbed.machines.host import REPOSITORY, run, wait_for
 from tests.testbed.stand import CloudStand
 
 STACK_SECONDS = 240
@@ -246,6 +249,33 @@ def test_only_a_clusters_masters_may_use_its_address(heat, create):
     assert allowed == {("masterNode_CP1", vip.attributes["fixed_ips"][0]["ip_address"])}
 
 
+@pytest.mark.parametrize(
+    "patch", sorted((REPOSITORY / "samples/examples").glob("*.patch")), ids=lambda path: path.stem
+)
+def test_heat_takes_the_templates_of_the_worked_examples(heat, tmp_path, patch):
+    registry = patch.stem.startswith("registry")
+    sample = f"{'private_registry' if registry else 'kubernetes'}_vnf_package"
+    package = tmp_path / "package"
+    shutil.copytree(REPOSITORY / "samples" / f"{sample}{'_basehot' if registry else ''}", package)
+    run(["patch", "-d", package, "-p1", "-i", patch])
+    cp = {"network": "net0", "fixed_ips": []}
+    names = (
+        "CP1",
+        "masterNode_CP1",
+        "workerNode_CP2",
+        "masterNode_CP3",
+        "workerNode_CP4",
+        "vip_CP",
+    )
+    for top in package.glob("BaseHOT/*/*.yaml"):
+        nfv = yaml.safe_load(top.read_text())["parameters"]["nfv"]["default"]
+        nfv["CP"] = dict.fromkeys(names, cp)
+        files = {path.name: path.read_text() for path in top.parent.glob("nested/*.yaml")}
+        heat.stacks.validate(
+            template=top.read_text(), files=files, parameters={"nfv": nfv}, show_nested=True
+        )
+
+
 def test_a_server_marked_unhealthy_becomes_another_machine(heat, stand, create):
     stack = create(ONE_SERVER)
     address = outputs(rested(heat, stack))["address"]
@@ -275,6 +305,38 @@ def test_a_failure_says_why_and_leaves_nothing(heat, create, change, reason):
     found = rested(heat, create(ONE_SERVER.replace(*change)))
     assert found.stack_status == "CREATE_FAILED"
     assert reason in found.stack_status_reason
+
+
+KEY_AND_GROUP = """
+heat_template_version: wallaby
+resources:
+  key:
+    type: OS::Nova::KeyPair
+    properties: { name: operators, public_key: PUBLIC }
+  group:
+    type: OS::Neutron::SecurityGroup
+    properties: { name: ssh, rules: [ { protocol: tcp, port_range_min: 22, port_range_max: 22 } ] }
+"""
+
+
+def test_key_pairs_and_security_groups_are_asked_for(heat, stand, create, tmp_path):
+    """By Heat's own validation and as Neutron's client plugin does it."""
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"])
+    public = (tmp_path / "key.pub").read_text().strip()
+    wanted = ONE_SERVER.replace("flavor: m1.small", "flavor: m1.small\n      key_name: operators")
+    with pytest.raises(HTTPBadRequest, match="operators"):
+        create(wanted)
+    grouped = ONE_SERVER.replace("{ network: net0 }", "{ network: net0, security_groups: [ ssh ] }")
+    found = rested(heat, create(grouped))
+    assert (found.stack_status, "ssh" in found.stack_status_reason) == ("CREATE_FAILED", True)
+
+    assert rested(heat, create(KEY_AND_GROUP.replace("PUBLIC", public))).status == "COMPLETE"
+    assert rested(heat, create(grouped)).stack_status == "CREATE_COMPLETE"
+    stack = create(wanted)
+    assert rested(heat, stack).stack_status == "CREATE_COMPLETE"
+    machine = machine_of(stand, servers(heat, stack)[0])
+    keys = ["cat", "/home/ubuntu/.ssh/authorized_keys"]
+    wait_for(lambda: public in stand.lab.run(machine, keys, check=False).stdout, "the key", 30)
 
 
 def test_an_address_is_given_only_once(heat, create):

@@ -21,6 +21,7 @@ from tests.lab import cluster_vnf
 from tests.lab.driving import registry_status
 from tests.lab.guide import Guide
 from tests.lab.registry_vnf import request, tacker_cir
+from tests.lab.vnf import key_option
 from tests.testbed.kubernetes_site import KubernetesSite
 from tests.testbed.machines.host import wait_for
 from tests.testbed.stand import CloudStand
@@ -106,17 +107,18 @@ def csar(registry_image, tmp_path):
         *("csar", "build", "private-registry", "--base-hot", "--vm-image", "debian-12"),
         *("--flavor", "m1.small", "--image", str(image), "--output", output),
         # Tacker takes each VNFD once, and other tests may have onboarded the sample's.
-        *("--vnfd-id", str(uuid.uuid4())),
+        *("--vnfd-id", str(uuid.uuid4()), key_option(tmp_path)),
     )
     return output
 
 
 def test_life_of_a_registry_by_the_openstack_client(stand, openstack, csar, tmp_path):
     others = {server["id"] for server in stand.cloud.servers()}
-    for file, password in (("request.json", "ubuntu"), ("wrong.json", "wrong")):
-        overrides = {"image_path": "Files/images/private_registry.tar", "ssh_password": password}
-        body = request(BODY, openstack.field("ID", "vim", "list"), overrides)
-        (tmp_path / file).write_text(json.dumps(body))
+    body = request(BODY, openstack.field("ID", "vim", "list"))
+    (tmp_path / "request.json").write_text(json.dumps(body))
+    # User data that make no login.
+    body["additionalParams"]["user_data"] = "#cloud-config\n"
+    (tmp_path / "wrong.json").write_text(json.dumps(body))
     assert "ok" in tacker_cir("validate", str(tmp_path / "request.json"), "--csar", csar)
 
     package = openstack.field("ID", "vnf", "package", "create")
@@ -139,7 +141,9 @@ def test_life_of_a_registry_by_the_openstack_client(stand, openstack, csar, tmp_
     openstack("vnflcm", "instantiate", instance, "wrong.json")
     failed = openstack.newest(instance, "FAILED_TEMP")
     (server,) = [s for s in stand.cloud.servers() if s["id"] not in others]
-    stand.lab.run(server["machine"], ["sh", "-c", "echo ubuntu:wrong | chpasswd"])
+    key = (tmp_path / "id_ed25519.pub").read_text()
+    script = f"install -d -o ubuntu ~ubuntu/.ssh && echo '{key}' > ~ubuntu/.ssh/authorized_keys"
+    stand.lab.sh(server["machine"], script)
     openstack("vnflcm", "op", "retry", failed)
     wait_for(lambda: openstack.state(failed) == "COMPLETED", "the retry", 120, EVERY)
     openstack("vnflcm", "terminate", instance)
@@ -297,7 +301,7 @@ def test_life_of_a_cluster_by_the_openstack_client(stand, openstack, reader, tmp
     files = [f"--file={name}={path}" for name, path in site.files(tmp_path).items()]
     reader(
         "tacker-cir csar build kubernetes --vm-image ubuntu-22.04 --flavor m1.medium "
-        "--output kubernetes.zip",
+        "--file Files/keys/id_ed25519=id_ed25519 --output kubernetes.zip",
         f"--vnfd-id={uuid.uuid4()}",
         *files,
     )
@@ -365,9 +369,11 @@ def _begin_registry(
     shutil.copy(stand.lab.prepared.registry_image, directory / "private_registry.tar")
     reader.values["ubuntu-22.04"] = "debian-12"
     reader("tacker-cir samples samples")
+    key_option(directory)
     reader(
         "tacker-cir csar build private-registry --base-hot --vm-image ubuntu-22.04 "
-        "--flavor m1.small --image private_registry.tar --output private-registry.zip",
+        "--flavor m1.small --file Files/keys/id_ed25519=id_ed25519 --image private_registry.tar "
+        "--output private-registry.zip",
         f"--vnfd-id={uuid.uuid4()}",
     )
     reader.onboard("private-registry.zip")

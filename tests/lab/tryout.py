@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.lab import cluster_vnf, registry_vnf
 from tests.lab.cluster_vnf import KUBECTL, MASTER
-from tests.lab.vnf import NETWORK, tacker_cir
+from tests.lab.vnf import NETWORK, key_option, tacker_cir
 from tests.testbed import progress
 from tests.testbed.kubernetes_site import KubernetesSite
 from tests.testbed.machines import network
@@ -35,7 +35,7 @@ A place to try things, without an OpenStack:
   VIM             lab ({vim}), the default
   network         {network} (198.51.100.0/24; VMs get addresses there)
   images          {guest}, for the registry; {node}, for nodes of Kubernetes
-  login of VMs    ubuntu, password ubuntu
+  login of VMs    ubuntu, with the key {directory}/id_ed25519
   registry        {registry}, plain HTTP, with the images of Kubernetes
   packages        http://{gateway}/kubernetes
   files           {directory}: kubernetes.zip, kubernetes.json, registry.zip, registry.json
@@ -73,13 +73,14 @@ def _lay_out(stand: CloudStand, directory: Path) -> str:
     site.open()
     vim = stand.cloud.tacker().vim_id()
     vnfd, registry_vnfd = str(uuid.uuid4()), str(uuid.uuid4())
+    key = key_option(directory)
     build = ("csar", "build", "kubernetes", "--vm-image", cluster_vnf.GUEST, "--vnfd-id", vnfd)
     files = [f"--file={name}={path}" for name, path in site.files(directory).items()]
-    tacker_cir(*build, *files, "--output", str(directory / "kubernetes.zip"))
+    tacker_cir(*build, key, *files, "--output", str(directory / "kubernetes.zip"))
     image = shutil.copy(stand.lab.prepared.registry_image, directory / "private_registry.tar")
     tacker_cir(
         *("csar", "build", "private-registry", "--base-hot", "--vm-image", GUEST),
-        *("--vnfd-id", registry_vnfd, "--image", image),
+        *("--vnfd-id", registry_vnfd, "--image", image, key),
         *("--output", str(directory / "registry.zip")),
     )
     cluster = cluster_vnf.request("simple", vim, site.parameters("containerd"))

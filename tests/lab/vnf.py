@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.testbed.cloud.api import Tacker
-from tests.testbed.machines.host import REPOSITORY
+from tests.testbed.machines.host import REPOSITORY, run
 from tests.testbed.stand import CloudStand
 
 REQUESTS = REPOSITORY / "samples" / "requests"
@@ -39,6 +39,17 @@ def sample_request(name: str, vim_id: str) -> dict[str, Any]:
     for link in body["extVirtualLinks"]:
         link["resourceId"] = NETWORK
     return body
+
+
+def key_option(directory: Path) -> str:
+    """Return the option with which a package has the private key that the sample requests name.
+
+    :param directory: where the key is made, once
+    """
+    key = directory / "id_ed25519"
+    if not key.exists():
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", key])
+    return f"--file=Files/keys/{key.name}={key}"
 
 
 def completed(operation: dict[str, Any]) -> None:

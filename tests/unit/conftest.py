@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from tacker_cir import batch
 from tacker_cir.package import VnfPackage
@@ -135,3 +137,17 @@ def package(tmp_path) -> VnfPackage:
     (root / "Files/keys/docker.asc").write_text("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQ==\n")
     (root / "Files/keys/docker.gpg").write_bytes(b"\x99\x02\x0d\x04")
     return VnfPackage(root)
+
+
+@pytest.fixture(scope="session")
+def key_file(tmp_path_factory):
+    """A private key, by the path in the package that the sample requests name."""
+    path = tmp_path_factory.mktemp("keys") / "id_ed25519"
+    path.write_bytes(
+        ed25519.Ed25519PrivateKey.generate().private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.OpenSSH,
+            serialization.NoEncryption(),
+        )
+    )
+    return {"Files/keys/id_ed25519": path}

@@ -13,6 +13,7 @@ import signal
 import sys
 from pathlib import Path
 
+from tests.testbed.machines.guests import Boot
 from tests.testbed.machines.host import CACHE, RUN, LabError
 from tests.testbed.machines.lab import MachineLab
 from tests.testbed.machines.parts import Prepared
@@ -46,7 +47,8 @@ def _do(lab: MachineLab, options: argparse.Namespace) -> dict[str, object] | int
             lab.down()
         case "create":
             key = options.ssh_host_key.read_text() if options.ssh_host_key else None
-            lab.create(options.name, options.address, options.image, key)
+            boot = Boot(**json.load(sys.stdin)) if options.boot else None
+            lab.create(options.name, options.address, options.image, key, boot)
             return lab.state(options.name)
         case "delete":
             lab.delete(options.name)
@@ -73,6 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("--address", required=True)
     create.add_argument("--image", default="debian-12")
     create.add_argument("--ssh-host-key", type=Path, help="file with a private host key")
+    create.add_argument(
+        "--boot",
+        action="store_true",
+        help="standard input is JSON with user_data and public_keys, which make the only login",
+    )
     commands.add_parser("delete", help="destroy a machine").add_argument("name")
     state = commands.add_parser("state", help="state of one machine, or of all")
     state.add_argument("name", nargs="?")

@@ -44,6 +44,7 @@ GUEST_PACKAGES = [
     "curl",
     "lsb-release",
     "python3-minimal",
+    "cloud-init",
 ]
 
 # Nothing in a machine of the lab needs these, and each costs boot time or asks for hardware.
@@ -61,6 +62,10 @@ MASKED = [
     "e2scrub_reap.service",
     "fstrim.timer",
     "systemd-firstboot.service",
+    # Each stage of cloud-init is a Python of its own; all that machines need is in one, and the
+    # last one, for which sshd does not wait, says that it is done.
+    "cloud-init-local.service",
+    "cloud-config.service",
 ]
 
 # mmdebstrap mounts /proc and more in the tree, and a killed one leaves them to whoever removes
@@ -96,6 +101,32 @@ WantedBy=sysinit.target
 """
 
 
+# As official images have it: sshd takes no password until cloud-init says so in the file
+# 50-cloud-init.conf, and the image's own user has no login until cloud-init gives it one.
+CLOUD_IMAGE = {
+    "etc/ssh/sshd_config.d/60-cloudimg-settings.conf": "PasswordAuthentication no\n",
+    # A machine's data lie in its own tree, with keys of sshd that are its own already.
+    "etc/cloud/cloud.cfg.d/99-lab.cfg": """\
+datasource_list: [ NoCloud, None ]
+ssh_deletekeys: false
+ssh_genkeytypes: []
+preserve_hostname: true
+network: { config: disabled }
+system_info:
+  distro: debian
+  default_user:
+    name: ubuntu
+    lock_passwd: true
+    sudo: [ "ALL=(ALL) NOPASSWD:ALL" ]
+    shell: /bin/bash
+users: [ default ]
+cloud_init_modules: [ write-files, users-groups, ssh, set-passwords ]
+cloud_config_modules: []
+cloud_final_modules: [ final-message ]
+""",
+}
+
+
 def part(cache: Path, distribution: apt.Distribution) -> Part:
     """The base tree of today's recipe."""
     recipe = Path(__file__).read_bytes()
@@ -129,9 +160,8 @@ def _bootstrap(tree: Path, distribution: apt.Distribution) -> None:
 
 
 def _customise(tree: Path, distribution: apt.Distribution) -> None:
-    """Turn the fresh system into a cloud image: a user, SSH with passwords, the lab's apt."""
+    """Turn the fresh system into a cloud image: a user without a login, the lab's apt."""
     run(["chroot", tree, "useradd", "-m", "-s", "/bin/bash", "-U", "ubuntu"])
-    run(["chroot", tree, "chpasswd"], stdin="ubuntu:ubuntu\n")
     for key in (tree / "etc/ssh").glob("ssh_host_*"):
         key.unlink()  # every machine gets its own
     for unit in MASKED:
@@ -141,8 +171,8 @@ def _customise(tree: Path, distribution: apt.Distribution) -> None:
     (tree / "etc/machine-id").write_text("")
     (tree / "etc/resolv.conf").unlink(missing_ok=True)
     _write(tree, "etc/resolv.conf", f"nameserver {GATEWAY}\n")
-    _write(tree, "etc/sudoers.d/90-ubuntu", "ubuntu ALL=(ALL) NOPASSWD:ALL\n", 0o440)
-    _write(tree, "etc/ssh/sshd_config.d/10-lab.conf", "PasswordAuthentication yes\n")
+    for path, text in CLOUD_IMAGE.items():
+        _write(tree, path, text)
     _write(tree, "etc/dpkg/dpkg.cfg.d/lab", "force-unsafe-io\n")
     _write(tree, "etc/systemd/system/lab-cgroups.service", CGROUPS_UNIT)
     run(["chroot", tree, "systemctl", "enable", "lab-cgroups.service", "ssh.service"])

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Guest images by name: what lies over the base tree in a machine of that image.
 
+Each image NAME is there as NAME-login as well, which has a user ubuntu with password ubuntu and an
+sshd that takes it; without it a machine has the login that its user data make, and no other.
+
 All are one tree of the host's distribution. Those named after another system are stand-ins:
 only os-release and lsb-release say so, kernel and packages are the base tree's.
 """
@@ -8,6 +11,7 @@ only os-release and lsb-release say so, kernel and packages are the base tree's.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -164,15 +168,65 @@ IMAGES = {
 }
 
 
+LOGIN = "-login"
+"""What the name of an image with a login ends with."""
+
+# Of the password "ubuntu", by crypt(3).
+_HASH = (
+    "$6$tacker$gobhI2f.Kra92WZrWhJrDLDJsLJfaajBE.D7Ec.M7rDatBrViSJOygEW4GNKPudr6khT3QdG86nJuXB3ub"
+    "Tko/"
+)
+
+
+@dataclass(frozen=True)
+class Boot:
+    """What Nova would tell a machine that boots.
+
+    :param user_data: for cloud-init
+    :param public_keys: of its key pair
+    """
+
+    user_data: str = ""
+    public_keys: tuple[str, ...] = ()
+
+
+def login(base: Path) -> dict[str, File]:
+    """The files that give a machine the user ubuntu with password ubuntu."""
+    shadow = (base / "etc/shadow").read_text()
+    shadow = re.sub("^ubuntu:[^:]*", f"ubuntu:{_HASH}", shadow, flags=re.MULTILINE)
+    return {
+        "/etc/shadow": File(shadow, 0o640),
+        "/etc/sudoers.d/90-ubuntu": File("ubuntu ALL=(ALL) NOPASSWD:ALL\n", 0o440),
+        "/etc/ssh/sshd_config.d/10-lab.conf": File("PasswordAuthentication yes\n"),
+        # It would only cost time.
+        "/etc/cloud/cloud-init.disabled": File(""),
+    }
+
+
+def seed(name: str, boot: Boot) -> dict[str, File]:
+    """The files from which cloud-init learns what Nova would tell it.
+
+    :param name: of the machine
+    """
+    # The stage that needs no network is left out.
+    meta = {"instance-id": name, "dsmode": "net", "public-keys": list(boot.public_keys)}
+    top = "/var/lib/cloud/seed/nocloud"
+    return {
+        f"{top}/meta-data": File(json.dumps(meta)),
+        f"{top}/user-data": File(boot.user_data, 0o600),
+    }
+
+
 def files(image: str, base: Path) -> dict[str, File]:
     """All files that a machine of the image has over the base tree, by absolute path.
 
     :raises LabError: for a name that is no image.
     """
-    if image not in IMAGES:
+    name = image.removesuffix(LOGIN)
+    if name not in IMAGES:
         raise LabError(f"image {image!r} is not known; there are: {', '.join(IMAGES)}")
-    chosen = IMAGES[image]
-    made = dict(chosen.files)
+    chosen = IMAGES[name]
+    made = {**(login(base) if image.endswith(LOGIN) else {}), **chosen.files}
     same = ("ID", "VERSION_ID")
     if any(os_release(base).get(key) != chosen.system[key] for key in same):
         lines = [f'{key}="{value}"\n' for key, value in chosen.system.items()]

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.testbed.machines import cgroups, leftovers, limits, network, packages, services
+from tests.testbed.machines import cgroups, guests, leftovers, limits, network, packages, services
 from tests.testbed.machines.host import CACHE, NETNS, RUN, LabError, locked, remove, step
 from tests.testbed.machines.machine import Machine
 from tests.testbed.machines.parts import Prepared
@@ -65,16 +65,24 @@ class MachineLab:
         return sorted(path.name for path in (self.dir / "machines").glob("*"))
 
     def create(
-        self, name: str, address: str, image: str = "debian-12", ssh_host_key: str | None = None
+        self,
+        name: str,
+        address: str,
+        image: str = "debian-12",
+        ssh_host_key: str | None = None,
+        boot: guests.Boot | None = None,
     ) -> None:
         """Make and start a machine; returns when its init runs, which is before SSH answers.
 
         :param ssh_host_key: text of its private SSH host key; default: keys of its own.
+        :param boot: what Nova tells it; None for a machine that is not Nova's, with a login.
         :raises LabError: when the lab is not up, or the machine exists or does not start.
         """
         machine = self._machine(name)
+        if boot is None:
+            image = image.removesuffix(guests.LOGIN) + guests.LOGIN
         with locked(self._lock, shared=True):
-            machine.create(self.prepared.base, address, image, ssh_host_key)
+            machine.create(self.prepared.base, address, image, ssh_host_key, boot)
 
     def delete(self, name: str) -> None:
         """Destroy a machine at once, with all it has written; an absent one is no error."""

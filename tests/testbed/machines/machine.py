@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.testbed.machines import cgroups, guests, network
 from tests.testbed.machines.base import GATEWAY
-from tests.testbed.machines.guests import File
+from tests.testbed.machines.guests import Boot, File
 from tests.testbed.machines.host import LabError, locked, remove, run, wait_for
 
 LAUNCHER = Path(__file__).with_name("launcher.sh")
@@ -51,8 +51,17 @@ class Machine:
         """The machine's cgroup in every hierarchy."""
         return f"{self.netns}/machines/{self.name}"
 
-    def create(self, base: Path, address: str, image: str, ssh_host_key: str | None) -> None:
+    def create(
+        self,
+        base: Path,
+        address: str,
+        image: str,
+        ssh_host_key: str | None = None,
+        boot: Boot | None = None,
+    ) -> None:
         """Make the machine and start it; returns when its init process runs.
+
+        :param boot: what cloud-init shall learn
 
         :raises LabError: when the machine exists already, or does not start.
         """
@@ -63,7 +72,7 @@ class Machine:
             self._refuse_taken(address)
             self._destroy()  # what a killed create may have left
             try:
-                self._prepare(base, address, image, ssh_host_key)
+                self._prepare(base, address, image, ssh_host_key, boot)
                 self._start(base, address, number)
             except BaseException:
                 self._destroy()
@@ -143,10 +152,13 @@ class Machine:
     def _ended(self) -> bool:
         return (self.state_dir / "ended").exists()
 
-    def _prepare(self, base: Path, address: str, image: str, ssh_host_key: str | None) -> None:
+    def _prepare(
+        self, base: Path, address: str, image: str, ssh_host_key: str | None, boot: Boot | None
+    ) -> None:
         (self.state_dir / "root").mkdir(parents=True)
         identity = _identity(self.name, ssh_host_key, self.state_dir)
-        files = {**guests.files(image, base), **identity}
+        told = guests.seed(self.name, boot) if boot else {}
+        files = {**guests.files(image, base), **told, **identity}
         for part in ("upper", "work", "docker", "containerd"):
             (self.disk / part).mkdir(parents=True)
         (self.disk / "upper").chmod(0o755)

@@ -174,6 +174,15 @@ def test_a_taken_vim_name_is_told_beside_the_other_faults(vnf_instance, done, pa
     assert {f"{path}.master_node", f"{path}.script_path", f"{path}.worker_node"} <= set(problems)
 
 
+def test_a_flavour_whose_nodes_another_driver_labels_is_refused(
+    vnf_instance, done, package, monkeypatch
+):
+    monkeypatch.setattr(V1Instance, "package", lambda _self: package)
+    request = SimpleNamespace(flavour_id="podaffinity", additional_params={KEY: {}})
+    with pytest.raises(InvalidRequest, match="labels nodes with CIS-node and kubernetes.io/zone"):
+        lifecycle.check_new(V1Instance(None, vnf_instance, request))
+
+
 def test_networks_of_the_nodes_must_not_be_the_clusters_own(vnf_instance, done, monkeypatch):
     subnets = {
         "net-1": ["192.168.7.0/24", "2001:db8::/64"],

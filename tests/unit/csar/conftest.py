@@ -60,7 +60,7 @@ def conductor(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def variants(tmp_path, registry_image, disk_image):
+def variants(tmp_path, registry_image, disk_image, key_file):
     """Builds a package by the name of its variant."""
     own = tmp_path / "own"
     shutil.copytree(csar.samples_dir() / "private_registry_vnf_package_basehot", own)
@@ -73,16 +73,17 @@ def variants(tmp_path, registry_image, disk_image):
             "vnfd_id": OTHER_ID,
             "files": {"Files/keys/docker.asc": disk_image},
         },
-        "basehot": {"base_hot": True},
+        "basehot": {"base_hot": True, "files": key_file},
         "basehot-all": {
             "base_hot": True,
             "vm_image": "debian-12",
             "flavor": "m2.tiny",
             "image": registry_image,
             "vnfd_id": OTHER_ID,
+            "files": key_file,
         },
-        "basehot-file": {"base_hot": True, "vm_image_file": disk_image},
-        "own": {"package": own},
+        "basehot-file": {"base_hot": True, "vm_image_file": disk_image, "files": key_file},
+        "own": {"package": own, "files": key_file},
     }
 
     def build(name, **more):

@@ -29,16 +29,24 @@ MASTERS = {"simple": 1, "complex": 3}
 
 
 @pytest.fixture
-def build(tmp_path):
-    """Builds the sample package with options."""
-    return lambda **options: csar.build_kubernetes(tmp_path / "cluster.zip", **options)
+def build(tmp_path, key_file):
+    """Builds the sample package with options and the key that the sample requests name."""
+
+    def build(*, files=None, **options):
+        if "package" not in options:
+            files = {**key_file, **(files or {})}
+        return csar.build_kubernetes(tmp_path / "cluster.zip", files=files, **options)
+
+    return build
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
+def root(tmp_path_factory, key_file):
     """The unpacked package; not to be changed."""
     directory = tmp_path_factory.mktemp("cluster")
-    with zipfile.ZipFile(csar.build_kubernetes(directory / "cluster.zip").path) as package:
+    with zipfile.ZipFile(
+        csar.build_kubernetes(directory / "cluster.zip", files=key_file).path
+    ) as package:
         package.extractall(directory / "unpacked")
     return directory / "unpacked"
 

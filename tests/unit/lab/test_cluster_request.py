@@ -21,7 +21,10 @@ def test_samples_are_where_the_lab_looks_for_them():
 
 def test_members_are_changed_one_by_one():
     sample = cluster_vnf.request("complex", "vim-1")
-    changes = {"vim_name": None, "master_node": {"pod_cidr": "10.0.0.0/16", "password": None}}
+    changes = {
+        "vim_name": None,
+        "master_node": {"pod_cidr": "10.0.0.0/16", "ssh_private_key": None},
+    }
 
     body = cluster_vnf.request("complex", "vim-1", changes, "one_worker")
 
@@ -29,7 +32,7 @@ def test_members_are_changed_one_by_one():
     assert {link["resourceId"] for link in body["extVirtualLinks"]} == {"net0"}
     assert body["instantiationLevelId"] == "one_worker"
     master = parameters(sample)["master_node"]
-    del master["password"]
+    del master["ssh_private_key"]
     expected = {**parameters(sample), "master_node": {**master, "pod_cidr": "10.0.0.0/16"}}
     del expected["vim_name"]
     assert parameters(body) == expected

@@ -27,16 +27,17 @@ def unpacked(built, directory):
 
 
 @pytest.fixture(scope="session")
-def cluster_package(tmp_path_factory):
+def cluster_package(tmp_path_factory, key_file):
     directory = tmp_path_factory.mktemp("cluster")
-    return unpacked(csar.build_kubernetes(directory / "a.zip"), directory / "unpacked")
+    built = csar.build_kubernetes(directory / "a.zip", files=key_file)
+    return unpacked(built, directory / "unpacked")
 
 
 @pytest.fixture(scope="session")
-def registry_package(tmp_path_factory):
+def registry_package(tmp_path_factory, key_file):
     """With a base HOT, and a file in place of the registry's image."""
     directory = tmp_path_factory.mktemp("registry")
-    built = csar.build_private_registry(directory / "a.zip", base_hot=True)
+    built = csar.build_private_registry(directory / "a.zip", base_hot=True, files=key_file)
     return unpacked(built, directory / "unpacked")
 
 

@@ -7,11 +7,14 @@ it destroys one. Everything else (ports, networks, flavors, images, volumes ...)
 a file; of a port the address is real, as its server has it.
 
 Properties and attributes are those of Heat's own classes, so a template meets the same checks
-as elsewhere, save those that ask one of the missing services whether a name exists.
+as elsewhere, save most of those that ask one of the missing services whether a name exists. Key
+pairs and security groups are asked for: among the records, and the security group "default".
 What differs from the real services:
 - A server has one network interface; addresses of further ports and floating IPs are added to
   it as secondary ones. A floating IP does not survive a reboot inside the machine.
-- user_data, key_name, flavor and volumes have no effect on the machine.
+- The machine learns user_data and the public key of key_name from a directory (cloud-init's data
+  source NoCloud), not from a metadata service or a config drive.
+- flavor, security groups, availability zone and volumes have no effect on the machine.
 - A server that Heat replaces loses its machine before the new one is made (the real one would
   lose its ports then), as both have the same address.
 """
@@ -31,7 +34,7 @@ from heat.common import exception
 from heat.engine import constraints, resource
 from heat.engine.resources.openstack.cinder import volume as cinder_volume
 from heat.engine.resources.openstack.glance import image as glance_image
-from heat.engine.resources.openstack.neutron import floatingip, net, port, subnet
+from heat.engine.resources.openstack.neutron import floatingip, net, port, security_group, subnet
 from heat.engine.resources.openstack.nova import flavor, keypair, server, server_group
 from heat.objects import stack as stack_objects
 
@@ -48,8 +51,9 @@ def _without_services(schemas):
     for name, schema in schemas.items():
         plain = copy.copy(schema)
         plain.constraints = [
-            c for c in schema.constraints if not isinstance(c, constraints.CustomConstraint)
-        ]
+            c for c in schema.constraints
+            if not isinstance(c, constraints.CustomConstraint) or c.name in constraint_mapping()
+        ]  # fmt: skip
         if isinstance(schema.schema, constraints.AnyIndexDict):
             inner = _without_services({"": schema.schema.value})[""]
             plain.schema = constraints.AnyIndexDict(inner)
@@ -57,6 +61,20 @@ def _without_services(schemas):
             plain.schema = _without_services(schema.schema)
         found[name] = plain
     return found
+
+
+class KeypairConstraint(constraints.BaseCustomConstraint):
+    """Heat's question whether there is a key pair; like the real one it takes an empty name."""
+
+    expected_exceptions = (exception.EntityNotFound,)
+
+    def validate_with_client(self, client, value):
+        if value and RECORDS.get("keypairs", value) is None:
+            raise exception.EntityNotFound(entity="Key", name=value)
+
+
+def constraint_mapping():
+    return {"nova.keypair": KeypairConstraint}
 
 
 class StandIn(resource.Resource):
@@ -109,6 +127,7 @@ ServerGroup = _plain("ServerGroup", server_group.ServerGroup, "server_groups")
 Net = _plain("Net", net.Net, "networks")
 WebImage = _plain("WebImage", glance_image.GlanceWebImage, "images")
 Volume = _plain("Volume", cinder_volume.CinderVolume, "volumes")
+SecurityGroup = _plain("SecurityGroup", security_group.SecurityGroup, "security_groups")
 VolumeAttachment = _plain("VolumeAttachment", cinder_volume.CinderVolumeAttachment, "attachments")
 
 
@@ -131,6 +150,7 @@ class Port(_plain("Port", port.Port, "ports")):
     """A port; its address is that of the machine to which it belongs."""
 
     def handle_create(self):
+        groups = _security_groups(self.properties["security_groups"])
         wanted = self.properties["fixed_ips"] or []
         subnet_id = next((ip["subnet"] for ip in wanted if ip.get("subnet")), None)
         record = _add_port(
@@ -141,7 +161,7 @@ class Port(_plain("Port", port.Port, "ports")):
         )
         self.resource_id_set(record["id"])
         pairs = self.properties["allowed_address_pairs"] or []
-        RECORDS.update(self.kind, record["id"], allowed_address_pairs=pairs)
+        RECORDS.update(self.kind, record["id"], allowed_address_pairs=pairs, security_groups=groups)
 
 
 class FloatingIP(_plain("FloatingIP", floatingip.FloatingIP, "floating_ips")):
@@ -182,6 +202,15 @@ def _attach_floating_ip(name, port_id):
         _add_address(machine["machine"], RECORDS.get("floating_ips", name)["address"])
 
 
+def _security_groups(wanted):
+    """The names as they are, as Neutron's client plugin finds their ids; without any, Neutron's."""
+    known = {"default"}.union(*((r["id"], r["name"]) for r in RECORDS.all("security_groups")))
+    for name in wanted or ():
+        if name not in known:
+            raise exception.EntityNotFound(entity="Resource", name=name)
+    return ["default"] if wanted is None else wanted
+
+
 def _add_port(name, network, address, subnet_id):
     record = {
         "id": str(uuid.uuid4()), "name": name, "network_id": network, "device_id": "",
@@ -216,7 +245,12 @@ class Server(_plain("Server", server.Server, "servers")):
         for owned in ports:
             RECORDS.update("ports", owned["id"], device_id=number)
         return _Command("create", machine, "--address", ports[0]["address"],
-                        "--image", record["image"])  # fmt: skip
+                        "--image", record["image"], "--boot", stdin=self._boot())  # fmt: skip
+
+    def _boot(self):
+        pair = RECORDS.get("keypairs", self.properties["key_name"] or "")
+        keys = [pair["public_key"]] if pair else []
+        return {"user_data": self.properties["user_data"] or "", "public_keys": keys}
 
     def check_create_complete(self, command):
         if not command.done():
@@ -316,13 +350,16 @@ class Server(_plain("Server", server.Server, "servers")):
 class _Command:
     """A command of the machine lab that runs as a process, so that heat-engine can go on."""
 
-    def __init__(self, *argv):
+    def __init__(self, *argv, stdin=None):
         self._name = " ".join(argv[:2])
         self._output = tempfile.TemporaryFile("w+")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.testbed.machines", *argv],
-            stdin=subprocess.DEVNULL, stdout=self._output,
-        )  # fmt: skip
+        with tempfile.TemporaryFile("w+") as given:
+            json.dump(stdin, given)
+            given.seek(0)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.testbed.machines", *argv],
+                stdin=given, stdout=self._output,
+            )  # fmt: skip
 
     def done(self):
         """Whether it ended; raises heat's exception for a resource when it failed."""
@@ -363,6 +400,7 @@ def resource_mapping():
         "OS::Neutron::Port": Port,
         "OS::Neutron::Net": Net,
         "OS::Neutron::Subnet": Subnet,
+        "OS::Neutron::SecurityGroup": SecurityGroup,
         "OS::Neutron::FloatingIP": FloatingIP,
         "OS::Neutron::FloatingIPAssociation": FloatingIPAssociation,
         "OS::Glance::WebImage": WebImage,
