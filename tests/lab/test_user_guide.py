@@ -189,7 +189,7 @@ def test_a_vim_is_registered_and_barbican_asked_by_the_openstack_client(openstac
         assert f"| {vim} | openstack" in openstack(*guide.words("openstack vim list", {})[1:])
     finally:
         openstack("vim", "delete", vim)
-    openstack(*guide.words("openstack secret list -f value -c Name", {})[1:])
+    openstack(*guide.words("openstack secret list", {})[1:])
 
 
 class Reader:
