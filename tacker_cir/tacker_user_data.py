@@ -28,6 +28,12 @@ NFV, BOOT = "nfv", "boot"
 _MADE_OF = {"vm_image": "image", "vm_flavor": "flavor"}
 #: Members of ``additionalParams`` that ``boot`` has under the same name.
 _BOOT_OPTIONS = tuple(name for name in boot_options.NAMES if name not in _MADE_OF)
+# Tacker keeps the parameters as Python's repr() and reads them as YAML, which differ in what a
+# backslash in a text means, and hands Heat what it has read at each heal. The base HOT puts these
+# characters back.
+_ESCAPES = str.maketrans(
+    {"%": "%25", "\n": "%0A", "\r": "%0D", "\t": "%09", "\\": "%5C", "'": "%27"}
+)
 # What bcrypt takes into account of a password.
 _MAX_PASSWORD = 72
 
@@ -71,6 +77,7 @@ def hot_parameters(
         _set(vm, options, vdu, {name: name for name in _BOOT_OPTIONS})
         if vdu in logins and not vm["key_name"] and not vm["user_data"]:
             vm["user_data"] = login_user_data(logins[vdu])
+        vm["user_data"] = vm["user_data"].translate(_ESCAPES)
     return {NFV: nfv, BOOT: boot}
 
 

@@ -7,6 +7,7 @@ Each is one value for all VMs, or an object with one by VDU.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -21,7 +22,8 @@ USER_DATA = "lcm-operation-user-data"
 #: Bytes of user data that Nova takes: 65535 characters in base64.
 MAX_USER_DATA = 65535 // 4 * 3
 
-_NAME_OR_ID = r"^[^\x00-\x1f\x7f]+\Z"
+# Tacker hands texts on in a way that some characters do not survive.
+_NAME_OR_ID = r"^[^\x00-\x1f\x7f\\'\"]+\Z"
 _VALUES: dict[str, dict[str, Any]] = {
     "vm_image": string("the name or ID of an image", pattern=_NAME_OR_ID),
     "vm_flavor": string("the name or ID of a flavor", pattern=_NAME_OR_ID),
@@ -158,6 +160,8 @@ def _with_files(
                 Fault(path, f"the value is one line without a leading #; as a path it {error}")
             )
             continue
+        if not re.sub(r"[\n\r\t]", "", texts[vdu]).isprintable():
+            faults.append(Fault(path, "expected printable characters, tabs and ends of lines"))
         if len(texts[vdu].encode()) > MAX_USER_DATA:
             faults.append(Fault(path, f"expected at most {MAX_USER_DATA} bytes of user data"))
     read = texts if isinstance(value, Mapping) else texts[None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import re
 from io import StringIO
 from types import SimpleNamespace
 
@@ -12,6 +13,8 @@ import bcrypt
 import paramiko
 import pytest
 import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tacker_cir import csar
 from tacker_cir.command import Secret
@@ -24,6 +27,7 @@ from tacker_cir.tacker_user_data import hot_parameters, login_user_data
 VDUS = ("masterNode", "workerNode")
 SAMPLES = csar.samples_dir()
 TOP = SAMPLES / "kubernetes_vnf_package/BaseHOT/simple/kubernetes_cluster_hot_top.yaml"
+NESTED = TOP.parent / "nested/kubernetes_cluster_hot_nested_master.yaml"
 OPEN = {
     "key_name": "",
     "security_groups": [],
@@ -42,13 +46,42 @@ def key():
     return text.getvalue(), f"{pair.get_name()} {pair.get_base64()}"
 
 
-def parameters(given, logins=None, template=None, root=SAMPLES):
-    request = SimpleNamespace(additional_params=given, ext_virtual_links=[])
+def parameters(options, logins=None, template=None, root=SAMPLES):
+    request = SimpleNamespace(additional_params=options, ext_virtual_links=[])
     base_hot = {"heat_template": template or yaml.safe_load(TOP.read_text())}
     before = copy.deepcopy(base_hot)
     found = hot_parameters(base_hot, request, {}, VnfPackage(root), logins or {})
     assert base_hot == before
     return found
+
+
+def as_heat_hands_it_on(user_data):
+    """What the nested template makes of the parameter, as Heat's str_replace does: in one pass."""
+    resource = yaml.safe_load(NESTED.read_text())["resources"]["masterNode"]["properties"]
+    params = resource["user_data"]["str_replace"]["params"]
+    return re.sub("|".join(params), lambda found: params[found[0]], user_data)
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*/BaseHOT/*/nested/*.yaml")), ids=str)
+def test_every_template_puts_the_characters_back(path):
+    (server,) = (
+        resource["properties"]
+        for resource in yaml.safe_load(path.read_text())["resources"].values()
+        if resource["type"] == "OS::Nova::Server"
+    )
+    same = yaml.safe_load(NESTED.read_text())["resources"]["masterNode"]["properties"]
+    assert server["user_data"] == same["user_data"]
+
+
+@given(st.text(st.characters(codec="utf-8").filter(lambda c: c.isprintable() or c in "\n\r\t")))
+@example("#!/bin/sh\nprintf '%s\\n' \"it's\" %0A %250A # \\' '' \\\\\n")
+def test_user_data_survive_what_tacker_does_with_them(text):
+    """It keeps the parameters as repr() and reads that as YAML when it heals a VNFC."""
+    text = f"#{text}"
+    found = parameters({"user_data": text, "key_name": "mine"})
+    kept = yaml.safe_load(str(found))
+    assert kept == found
+    assert as_heat_hands_it_on(kept["boot"]["masterNode"]["user_data"]) == text
 
 
 def test_what_the_request_leaves_open_is_left_to_nova():
@@ -74,8 +107,9 @@ def test_cloud_init_makes_the_login_that_the_request_names(key):
         "workerNode": Credentials("debian", Secret("s3cret")),
     }
     found = parameters({}, logins)
-    master, worker = (yaml.safe_load(vm["user_data"]) for vm in found["boot"].values())
-    assert all(vm["user_data"].startswith("#cloud-config\n") for vm in found["boot"].values())
+    texts = [as_heat_hands_it_on(vm["user_data"]) for vm in found["boot"].values()]
+    assert all(text.startswith("#cloud-config\n") for text in texts)
+    master, worker = map(yaml.safe_load, texts)
     (user,) = master["users"]
     assert (user["name"], user["ssh_authorized_keys"], user["lock_passwd"]) == (
         "ubuntu",
@@ -89,12 +123,12 @@ def test_cloud_init_makes_the_login_that_the_request_names(key):
         assert secret not in str(found)
 
 
-@pytest.mark.parametrize("given", [{"key_name": "mine"}, {"user_data": "#cloud-config\n"}])
-def test_a_key_pair_or_user_data_take_the_place_of_that(given):
+@pytest.mark.parametrize("options", [{"key_name": "mine"}, {"user_data": "#cloud-config\n"}])
+def test_a_key_pair_or_user_data_take_the_place_of_that(options):
     logins = dict.fromkeys(VDUS, Credentials("ubuntu", Secret("s3cret")))
-    (name, value), *_ = given.items()
+    (name, value), *_ = options.items()
     master, worker = parameters({name: {"masterNode": value}}, logins)["boot"].values()
-    assert master["user_data"] == given.get("user_data", "")
+    assert as_heat_hands_it_on(master["user_data"]) == options.get("user_data", "")
     assert "hashed_passwd" in worker["user_data"]
 
 

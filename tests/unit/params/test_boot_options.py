@@ -85,6 +85,16 @@ def test_user_data_may_be_a_file_of_the_package(package, tmp_path):
     assert options.get("user_data", "workerNode") == "#!/bin/sh\n"
 
 
+@pytest.mark.parametrize("odd", ["\x1b", "\x00", "\x85", "\u00a0", "\u2028", "\u200b"])
+def test_what_would_be_changed_on_its_way_is_refused(odd, package):
+    assert "expected printable" in faults({"user_data": f"#{odd}\n"}, package)[0]
+
+
+@pytest.mark.parametrize("name", ["a\\b", "it's", 'a"b'])
+def test_names_that_would_be_changed_on_their_way_are_refused(name, package):
+    assert len(faults({"key_name": name}, package)) == 1
+
+
 def test_a_message_with_several_parts_is_no_path(package):
     text = "Content-Type: multipart/mixed; boundary=x\n\n--x--\n"
     assert boot_options.parse({"user_data": text}, package).get("user_data", "any") == text
