@@ -18,20 +18,14 @@ from tacker_cir.host.machine import Machine
 from tacker_cir.inventory import Node
 from tacker_cir.package import ImageArchive
 from tacker_cir.params.private_registry import PrivateRegistryParams
-from tacker_cir.reading import answer_of, reader
-from tacker_cir.registry import serving
+from tacker_cir.reading import answer_of
+from tacker_cir.registry import container, serving
+from tacker_cir.registry.container import ContainerSpec
 from tacker_cir.ssh import Connection
 
 LOG = logging.getLogger(__name__)
 
 _LOOK = "look at the registry's container"
-
-CONTAINER = "private_registry"
-#: Where the registry's image listens and keeps its data, whatever the VM's side looks like.
-CONTAINER_PORT = 5000
-CONTAINER_DATA = "/var/lib/registry"
-#: Label of the container: the image archive that it was made from.
-ARCHIVE_LABEL = "tacker_cir.image-archive"
 
 # The registry keeps all of its data below "docker". The old data stay where they are; a copy that
 # was cut off is made anew, and what is complete appears with one rename.
@@ -84,15 +78,29 @@ def ensure_registry(
     if changed or not served:
         # Images and containers could not be seen while the daemon did not serve.
         machine = _read(connection, params, limits)
-    data_path = params.data_path or f"{connection.home.rstrip('/')}/registry"
     image_id = _ensure_image(machine, params, report)
-    _ensure_container(machine, params, data_path, image_id, report)
+    _ensure_container(machine, _spec(params, connection.home, image_id), report)
     serving.wait_until_serving(machine, node, params.port_no)
     for change in report.changes:
         LOG.info("%s: %s", machine.node, change)
     if not report.changes:
         LOG.info("%s: no change, the registry serves at port %d", machine.node, params.port_no)
     return report
+
+
+def _spec(params: PrivateRegistryParams, home: str, image_id: str) -> ContainerSpec:
+    """Return how the container shall be run.
+
+    :param home: directory of the login user
+    """
+    archive = _archive_key(params.image, params.registry_image) if params.image else None
+    return ContainerSpec(
+        image=params.registry_image,
+        image_id=image_id,
+        port=params.port_no,
+        data=params.data_path or f"{home.rstrip('/')}/registry",
+        archive=archive,
+    )
 
 
 def _read(connection: Connection, params: PrivateRegistryParams, limits: TimeLimits) -> Machine:
@@ -102,7 +110,7 @@ def _read(connection: Connection, params: PrivateRegistryParams, limits: TimeLim
         packages=[params.docker_package.name],
         files=docker.PATHS,
         images=[params.registry_image],
-        containers=[CONTAINER],
+        containers=[container.NAME],
     )
 
 
@@ -158,15 +166,13 @@ def _pull(machine: Machine, reference: str) -> None:
     )
 
 
-@reader("what docker tells of a container")
 def _came_from(archive: ImageArchive, reference: str, present: str, facts: Facts) -> bool:
     if present in archive.image_ids[reference]:
         return True
     # A daemon may give an image of an old archive format an id that the archive does not have;
     # the container that was made from it remembers.
-    container = facts.containers.get(CONTAINER, {})
-    label = (container.get("Config", {}).get("Labels") or {}).get(ARCHIVE_LABEL)
-    return container.get("Image") == present and label == _archive_key(archive, reference)
+    found = facts.containers.get(container.NAME, {})
+    return container.came_from(found, present, _archive_key(archive, reference))
 
 
 def _archive_key(archive: ImageArchive, reference: str) -> str:
@@ -186,92 +192,29 @@ def _load(machine: Machine, archive: ImageArchive) -> None:
         )
 
 
-def _ensure_container(
-    machine: Machine,
-    params: PrivateRegistryParams,
-    data_path: str,
-    image_id: str,
-    report: Report,
-) -> None:
+def _ensure_container(machine: Machine, wanted: ContainerSpec, report: Report) -> None:
     connection = machine.connection
-    container = machine.facts.containers.get(CONTAINER)
-    if container is not None:
+    present = machine.facts.containers.get(container.NAME)
+    if present is not None:
         with answer_of(machine.node, _LOOK):
-            differences = find_differences(container, params.port_no, data_path, image_id)
-            running = _is_running(container)
+            differences = wanted.find_differences(present)
+            running = container.is_running(present)
         if not differences:
             if not running:
-                _docker(connection, "start", CONTAINER)
+                _docker(connection, "start", container.NAME)
                 report.changes.append("registry container started")
             return
         LOG.info("%s: the registry container has %s", machine.node, ", ".join(differences))
-        _docker(connection, "stop", CONTAINER)
-        _keep_data(machine, container, data_path)
+        _docker(connection, "stop", container.NAME)
+        _keep_data(machine, present, wanted.data)
         # Never with --volumes: the data outlive the container.
-        _docker(connection, "rm", "--force", CONTAINER)
-    arguments = run_arguments(params.port_no, data_path, params.registry_image)
-    if params.image:
-        key = _archive_key(params.image, params.registry_image)
-        arguments = ("--label", f"{ARCHIVE_LABEL}={key}", *arguments)
-    _docker(connection, "run", "--detach", *arguments)
-    report.changes.append("registry container " + ("replaced" if container else "started"))
+        _docker(connection, "rm", "--force", container.NAME)
+    _docker(connection, "run", "--detach", *wanted.run_arguments())
+    report.changes.append("registry container " + ("replaced" if present else "started"))
 
 
-def run_arguments(port_no: int, data_path: str, image: str) -> tuple[str, ...]:
-    """Return the arguments of ``docker run`` as in the spec's command."""
-    return (
-        "-p",
-        f"{port_no}:{CONTAINER_PORT}",
-        "-v",
-        f"{data_path}:{CONTAINER_DATA}",
-        "--restart=always",
-        "--name",
-        CONTAINER,
-        image,
-    )
-
-
-@reader("what docker tells of a container")
-def _is_running(container: Mapping[str, Any]) -> bool:
-    return container["State"]["Running"] is True
-
-
-@reader("what docker tells of a container")
-def find_differences(
-    container: Mapping[str, Any], port_no: int, data_path: str, image_id: str
-) -> list[str]:
-    """Return what a container has other than it shall, in words.
-
-    :param container: ``docker container inspect``
-    """
-    host_config = container["HostConfig"]
-    ports = {
-        inner: [binding["HostPort"] for binding in bindings or ()]
-        for inner, bindings in (host_config.get("PortBindings") or {}).items()
-    }
-    differences = []
-    if container["Image"] != image_id:
-        differences.append("another image")
-    if ports != {f"{CONTAINER_PORT}/tcp": [str(port_no)]}:
-        differences.append("another port")
-    if data_source(container) != data_path:
-        differences.append("another volume")
-    if host_config.get("RestartPolicy", {}).get("Name") != "always":
-        differences.append("another restart policy")
-    return differences
-
-
-def data_source(container: Mapping[str, Any]) -> str | None:
-    """Return the machine's directory that holds the container's registry data."""
-    for mount in container.get("Mounts") or ():
-        if mount.get("Destination") == CONTAINER_DATA:
-            source: str | None = mount.get("Source")
-            return source
-    return None
-
-
-def _keep_data(machine: Machine, container: Mapping[str, Any], data_path: str) -> None:
-    source = data_source(container)
+def _keep_data(machine: Machine, present: Mapping[str, Any], data_path: str) -> None:
+    source = container.data_source(present)
     if source is None or source == data_path:
         return
     step = f"copy the registry's data from {source} to {data_path}"
@@ -284,7 +227,7 @@ def _keep_data(machine: Machine, container: Mapping[str, Any], data_path: str) -
 
 def _docker(connection: Connection, *words: str) -> None:
     connection.run(
-        Command(("docker", *words), f"docker {words[0]} {CONTAINER}"),
+        Command(("docker", *words), f"docker {words[0]} {container.NAME}"),
         remedy="look at 'docker logs private_registry' and 'journalctl -u docker' of the VM; "
         "another program may use the port",
     )
