@@ -17,10 +17,12 @@ from oslo_config import cfg
 from oslo_utils import timeutils, uuidutils
 from sqlalchemy import event
 from tacker.common import exceptions as tacker_exceptions
+from tacker.db.db_sqlalchemy import models
 from tacker.db.vnfm import vnfm_db
+from tacker.objects import fields
 from tacker.vnflcm import utils as vnflcm_utils
 
-from tacker_cir import config
+from tacker_cir import config, tacker_user_data
 from tacker_cir import log as logging
 from tacker_cir.exceptions import InventoryError, TackerCirError
 from tacker_cir.instance import Leaving
@@ -29,6 +31,13 @@ from tacker_cir.package import VnfPackage
 from tacker_cir.tacker_vims import KubernetesVim
 
 LOG = logging.getLogger(__name__)
+
+# States of an operation that neither a retry nor a rollback follows.
+_OVER = (
+    fields.LcmOccsOperationState.COMPLETED,
+    fields.LcmOccsOperationState.FAILED,
+    "ROLLED_BACK",
+)
 
 
 def hook(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,6 +55,8 @@ def hook(method: Callable[..., Any]) -> Callable[..., Any]:
         name = f"{self.get_type()}: {method.__name__} of VNF instance {vnf_instance.id}"
         watch = timeutils.StopWatch()
         LOG.info("%s: start", name)
+        if method.__name__ == "heal_start":
+            _let_heal_replace(context, vnf_instance)
         with watch:
             try:
                 result = method(self, context, vnf_instance, *args, **kwargs)
@@ -70,6 +81,28 @@ def hook(method: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return wrapper
+
+
+def _let_heal_replace(context: Any, vnf_instance: Any) -> None:
+    """Have Tacker replace the machines of the heal that begins.
+
+    Tacker 16.0.0 (``OpenStack.heal_vnf``) asks an operation of the VNF instance at which point it
+    stopped, and marks no machine for replacement where that is after Heat's part. It asks whichever
+    comes first by its id, not the heal: one that failed long ago, and was retried or given up
+    since, makes heals replace nothing. What is over needs its point no more.
+    """
+    try:
+        session = context.session
+        with session.begin(nested=True):
+            session.query(models.VnfLcmOpOccs).filter(
+                models.VnfLcmOpOccs.vnf_instance_id == vnf_instance.id,
+                models.VnfLcmOpOccs.operation_state.in_(_OVER),
+                models.VnfLcmOpOccs.error_point != fields.ErrorPoint.INITIAL,
+            ).update({"error_point": fields.ErrorPoint.INITIAL}, synchronize_session=False)
+        session.commit()
+    except Exception as error:
+        # The heal may well do without, and its end says what is wrong with the machines.
+        LOG.error("operations that are over cannot be told so: %s", type(error).__name__)
 
 
 def _traceback(error: BaseException | None) -> Iterator[str]:
@@ -168,8 +201,10 @@ class V1Instance:
         return str(found)
 
     def package(self) -> VnfPackage:
-        path = vnflcm_utils._get_vnf_package_path(self._context, self._instance.vnfd_id)
-        return VnfPackage(Path(path))
+        path = Path(vnflcm_utils._get_vnf_package_path(self._context, self._instance.vnfd_id))
+        if self._request is not None:
+            tacker_user_data.note_package(self._request, path)
+        return VnfPackage(path)
 
     def heat(self) -> Heat:
         return Heat(self._access_info())

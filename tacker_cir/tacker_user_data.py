@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import bcrypt
@@ -34,8 +35,30 @@ _BOOT_OPTIONS = tuple(name for name in boot_options.NAMES if name not in _MADE_O
 _ESCAPES = str.maketrans(
     {"%": "%25", "\n": "%0A", "\r": "%0D", "\t": "%09", "\\": "%5C", "'": "%27"}
 )
+# Attribute of a request object: the directory of its VNF package.
+_PACKAGE = "tacker_cir_package"
 # What bcrypt takes into account of a password.
 _MAX_PASSWORD = 72
+
+
+def note_package(request: Any, root: Path) -> None:
+    """Note at a request in which directory its VNF package is, for :func:`package_of`.
+
+    :param request: the InstantiateVnfRequest, the same object that Tacker hands to UserData
+    """
+    setattr(request, _PACKAGE, root)
+
+
+def package_of(request: Any, module: str) -> VnfPackage:
+    """Return the VNF package that an InstantiateVnfRequest is about.
+
+    Tacker imports a UserData class under its path in the package, which packages share: while two
+    VNFs are instantiated at once, one may be given the module of the other's package. The driver's
+    ``instantiate_start`` is never mistaken and notes the package at the request.
+
+    :param module: the module's file, where no driver has noted anything: at a heal of a whole VNF
+    """
+    return VnfPackage(getattr(request, _PACKAGE, None) or Path(module).resolve().parents[1])
 
 
 def hot_parameters(

@@ -43,7 +43,7 @@ from tacker_cir.image_archive import PackageFileError, read_image_archive
 from tacker_cir.params import k8s_cluster, private_registry, registry_metadata
 from tacker_cir.params.certificates import CertificateFault, read_certificates, read_key, to_pem
 from tacker_cir.params.private_registry import PrivateRegistryParams
-from tacker_cir.registry.server import run_arguments
+from tacker_cir.registry.container import ContainerSpec
 from tacker_cir.render import apt, docker, docker_auth, docker_daemon, hosts, kubeadm
 from tacker_cir.render.no_proxy import no_proxy
 from tacker_cir.runtimes import RUNTIMES
@@ -287,7 +287,8 @@ class TestRegistryVnf:
         check_proxy(params.proxy, params.proxy and params.proxy.no_proxy)
         check_source(params.docker_package.apt_repository)
         data_path = params.data_path or "/home/u/registry"
-        words = run_arguments(params.port_no, data_path, params.registry_image)
+        spec = ContainerSpec(params.registry_image, "sha256:1", params.port_no, data_path)
+        words = spec.run_arguments()
         check_command("docker", "run", "--detach", *words)
         assert words[-1] == params.registry_image and words[-1][0].isalnum() | (words[-1][0] == "[")
         assert words[words.index("-v") + 1].split(":") == [data_path, "/var/lib/registry"]

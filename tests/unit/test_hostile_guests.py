@@ -25,7 +25,8 @@ from tacker_cir.command import Redactor, Secret, mask_userinfo
 from tacker_cir.exceptions import HostError, InventoryError
 from tacker_cir.host import apt
 from tacker_cir.reading import Unreadable
-from tacker_cir.registry import server
+from tacker_cir.registry import container
+from tacker_cir.registry.container import ContainerSpec
 from tacker_cir.runtimes.docker import registry_config
 from tacker_cir.ssh import Result
 from tacker_cir.text import printable
@@ -128,8 +129,11 @@ OF_DATA: dict[str, tuple[Callable[[Any], Any], Any]] = {
         inventory.read_host_keys,
         {"outputs": [{"output_key": "ssh_host_keys", "output_value": [f"ssh-ed25519 {KEY}"]}]},
     ),
-    "a container": (lambda c: server.find_differences(c, 5000, "/data", "sha256:1"), CONTAINER),
-    "a container's state": (server._is_running, CONTAINER),
+    "a container": (
+        ContainerSpec("registry:2", "sha256:1", 5000, "/data").find_differences, CONTAINER,
+    ),
+    "a container's state": (container.is_running, CONTAINER),
+    "an image's container": (lambda c: container.came_from(c, "sha256:1", "a"), CONTAINER),
 }  # fmt: skip
 #: Readers of text of other kinds.
 OF_TEXT: dict[str, tuple[Callable[[str], Any], str]] = {

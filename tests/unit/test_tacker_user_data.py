@@ -15,6 +15,8 @@ import pytest
 import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tacker.objects.instantiate_vnf_req import InstantiateVnfRequest
+from tacker.vnflcm import utils as vnflcm_utils
 
 from tacker_cir import csar
 from tacker_cir.command import Secret
@@ -22,7 +24,8 @@ from tacker_cir.exceptions import InvalidRequest
 from tacker_cir.login import Credentials
 from tacker_cir.package import VnfPackage
 from tacker_cir.params import boot_options
-from tacker_cir.tacker_user_data import hot_parameters, login_user_data
+from tacker_cir.tacker_bridge import V1Instance
+from tacker_cir.tacker_user_data import hot_parameters, login_user_data, package_of
 
 VDUS = ("masterNode", "workerNode")
 SAMPLES = csar.samples_dir()
@@ -53,6 +56,18 @@ def parameters(options, logins=None, template=None, root=SAMPLES):
     found = hot_parameters(base_hot, request, {}, VnfPackage(root), logins or {})
     assert base_hot == before
     return found
+
+
+def test_the_package_is_the_request_s_whichever_module_tacker_has_imported(tmp_path, monkeypatch):
+    paths = {"vnfd-1": str(tmp_path / "own"), "vnfd-2": str(tmp_path / "other")}
+    monkeypatch.setattr(vnflcm_utils, "_get_vnf_package_path", lambda _context, name: paths[name])
+    module = str(tmp_path / "other" / "UserData" / "user_data.py")
+    request = InstantiateVnfRequest(flavour_id="simple", additional_params={})
+    assert package_of(request, module).root == tmp_path / "other"
+    V1Instance(None, SimpleNamespace(id="1", vnfd_id="vnfd-1"), request).package()
+    assert package_of(request, module).root == tmp_path / "own"
+    # Neither is it stored with the request.
+    assert "own" not in str(request.obj_to_primitive())
 
 
 def as_heat_hands_it_on(user_data):

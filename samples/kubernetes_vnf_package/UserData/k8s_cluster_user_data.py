@@ -5,13 +5,10 @@ Tacker runs :meth:`KubernetesClusterUserData.instantiate` where ``additionalPara
 name this file and class (``lcm-operation-user-data``, ``lcm-operation-user-data-class``).
 """
 
-from pathlib import Path
-
 from tacker.vnfm.lcm_user_data.abstract_user_data import AbstractUserData
 
-from tacker_cir.package import VnfPackage
 from tacker_cir.params import k8s_cluster
-from tacker_cir.tacker_user_data import hot_parameters
+from tacker_cir.tacker_user_data import hot_parameters, package_of
 
 MASTER_CP, WORKER_CP, VIP_CP = "masterNode_CP1", "workerNode_CP2", "vip_CP"
 # What of additionalParams becomes a parameter of the base HOT, or part of one.
@@ -39,7 +36,7 @@ class KubernetesClusterUserData(AbstractUserData):
         :param grant_info: by VDU, the images that Tacker made of the VNF package's SwImage
             artifacts. Such an image comes before any name.
         """
-        package = VnfPackage(Path(__file__).resolve().parents[1])
+        package = package_of(inst_req_info, __file__)
         master, worker = k8s_cluster.read_logins(inst_req_info.additional_params, package)
         logins = {"masterNode": master, "workerNode": worker}
         parameters = hot_parameters(base_hot_dict, inst_req_info, grant_info, package, logins)

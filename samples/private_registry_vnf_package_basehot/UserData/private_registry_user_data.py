@@ -5,13 +5,10 @@ Tacker runs :meth:`PrivateRegistryUserData.instantiate` where ``additionalParams
 name this file and class (``lcm-operation-user-data``, ``lcm-operation-user-data-class``).
 """
 
-from pathlib import Path
-
 from tacker.vnfm.lcm_user_data.abstract_user_data import AbstractUserData
 
-from tacker_cir.package import VnfPackage
 from tacker_cir.params import private_registry
-from tacker_cir.tacker_user_data import hot_parameters
+from tacker_cir.tacker_user_data import hot_parameters, package_of
 
 VDU = "PrivateRegistryVDU"
 # What of additionalParams becomes a parameter of the base HOT, or part of one.
@@ -38,6 +35,6 @@ class PrivateRegistryUserData(AbstractUserData):
         :param grant_info: by VDU, the images that Tacker made of the VNF package's SwImage
             artifacts. Such an image comes before any name.
         """
-        package = VnfPackage(Path(__file__).resolve().parents[1])
+        package = package_of(inst_req_info, __file__)
         logins = {VDU: private_registry.read_login(inst_req_info.additional_params, package)}
         return hot_parameters(base_hot_dict, inst_req_info, grant_info, package, logins)

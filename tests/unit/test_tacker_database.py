@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an update that failed leaves in Tacker's database: with Tacker's own code, and a database
-whose locks are real."""
+"""What operations leave in Tacker's database: with Tacker's own code, and a database whose locks
+are real."""
 
 from __future__ import annotations
 
@@ -165,6 +165,10 @@ class Healing:
         return "driver"
 
     @hook
+    def heal_start(self, context, vnf_instance):
+        pass
+
+    @hook
     def heal_end(self, context, vnf_instance):
         fail(context)
 
@@ -180,3 +184,45 @@ def test_after_other_operations_tacker_ends_its_transactions_itself(conductor):
     context = new_context()
     assert context.session.get(vnfm_db.VNF, INSTANCE).status == "ERROR"
     context.session.rollback()
+
+
+def note(number, state, error_point, *, instance=INSTANCE):
+    """Note an operation in Tacker's database."""
+    session, now = db_api.get_session(), timeutils.utcnow()
+    session.add(
+        models.VnfLcmOpOccs(id=number, operation_state=state, state_entered_time=now,
+                            start_time=now, vnf_instance_id=instance, operation="SCALE",
+                            is_automatic_invocation=False, is_cancel_pending=False,
+                            error_point=error_point, tenant_id=TENANT)
+    )  # fmt: skip
+    session.commit()
+    session.close()
+
+
+@pytest.mark.parametrize("state", ["COMPLETED", "FAILED", "ROLLED_BACK"])
+def test_an_operation_that_is_over_keeps_no_heal_from_replacing_machines(
+    state, conductor, database
+):
+    with database.begin() as connection:
+        change = "update vnf_lcm_op_occs set operation_state = :state, error_point = 6"
+        connection.execute(sqlalchemy.text(change), {"state": state})
+    # The heal. SQLite finds what was stored first, MariaDB what has the first id.
+    note("ffffffff-ffff-ffff-ffff-ffffffffffff", "PROCESSING", 0)
+    asked = objects.VnfLcmOpOcc.get_by_vnf_instance_id
+    assert asked(new_context(), INSTANCE).error_point == 6, "Tacker asks the heal itself now"
+    Healing().heal_start(context=new_context(), vnf_instance=SimpleNamespace(id=INSTANCE))
+    assert asked(new_context(), INSTANCE).error_point == 0
+
+
+def test_what_goes_on_and_what_others_did_stays_as_it_is(conductor, database):
+    other = INSTANCE.replace("1", "9")
+    for number, (state, instance) in enumerate(
+        [("PROCESSING", INSTANCE), ("FAILED_TEMP", INSTANCE), ("COMPLETED", other)]
+    ):
+        note(str(number), state, 6, instance=instance)
+    context = new_context()
+    Healing().heal_start(context=context, vnf_instance=SimpleNamespace(id=INSTANCE))
+    count = "select count(*) from vnf_lcm_op_occs where error_point = 6"
+    assert row(database, count) == (3,)
+    # No lock stays.
+    note("3", "COMPLETED", 0)
