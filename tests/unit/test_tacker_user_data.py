@@ -13,7 +13,7 @@ import bcrypt
 import paramiko
 import pytest
 import yaml
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tacker.objects.instantiate_vnf_req import InstantiateVnfRequest
 from tacker.vnflcm import utils as vnflcm_utils
@@ -88,6 +88,7 @@ def test_every_template_puts_the_characters_back(path):
     assert server["user_data"] == same["user_data"]
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8").filter(lambda c: c.isprintable() or c in "\n\r\t")))
 @example("#!/bin/sh\nprintf '%s\\n' \"it's\" %0A %250A # \\' '' \\\\\n")
 def test_user_data_survive_what_tacker_does_with_them(text):
