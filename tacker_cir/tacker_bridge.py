@@ -101,7 +101,7 @@ def _let_heal_replace(context: Any, vnf_instance: Any) -> None:
             ).update({"error_point": fields.ErrorPoint.INITIAL}, synchronize_session=False)
         session.commit()
     except Exception as error:
-        # The heal may well do without, and its end says what is wrong with the machines.
+        # A heal does without where no operation of the instance has failed.
         LOG.error("operations that are over cannot be told so: %s", type(error).__name__)
 
 
@@ -203,6 +203,7 @@ class V1Instance:
     def package(self) -> VnfPackage:
         path = Path(vnflcm_utils._get_vnf_package_path(self._context, self._instance.vnfd_id))
         if self._request is not None:
+            # Of all that has the request, only the driver is sure of the package.
             tacker_user_data.note_package(self._request, path)
         return VnfPackage(path)
 

@@ -53,6 +53,19 @@ TABLES = [
 ]  # fmt: skip
 
 
+def note(number, state, error_point, *, instance=INSTANCE, operation="SCALE"):
+    """Note an operation in Tacker's database."""
+    session, now = db_api.get_session(), timeutils.utcnow()
+    session.add(
+        models.VnfLcmOpOccs(id=number, operation_state=state, state_entered_time=now,
+                            start_time=now, vnf_instance_id=instance, operation=operation,
+                            is_automatic_invocation=False, is_cancel_pending=False,
+                            error_point=error_point, tenant_id=TENANT)
+    )  # fmt: skip
+    session.commit()
+    session.close()
+
+
 @pytest.fixture
 def conductor(database):
     """What stands in the way of a conductor, but for what writes to the database."""
@@ -62,14 +75,9 @@ def conductor(database):
         vnfm_db.VNF(id=INSTANCE, tenant_id=TENANT, name="vnf", vnfd_id=OPERATION, status="ACTIVE",
                     vim_id=OPERATION, updated_at=now, deleted_at=now)
     )  # fmt: skip
-    session.add(
-        models.VnfLcmOpOccs(id=OPERATION, operation_state="PROCESSING", state_entered_time=now,
-                            start_time=now, vnf_instance_id=INSTANCE, operation="MODIFY_INFO",
-                            is_automatic_invocation=False, is_cancel_pending=False, error_point=0,
-                            tenant_id=TENANT)
-    )  # fmt: skip
     session.commit()
     session.close()
+    note(OPERATION, "PROCESSING", 0, operation="MODIFY_INFO")
     return SimpleNamespace(
         _get_vnf_instance_href=lambda _id: "href",
         _get_vnf_lcm_op_occs_href=lambda _id: "href",
@@ -184,19 +192,6 @@ def test_after_other_operations_tacker_ends_its_transactions_itself(conductor):
     context = new_context()
     assert context.session.get(vnfm_db.VNF, INSTANCE).status == "ERROR"
     context.session.rollback()
-
-
-def note(number, state, error_point, *, instance=INSTANCE):
-    """Note an operation in Tacker's database."""
-    session, now = db_api.get_session(), timeutils.utcnow()
-    session.add(
-        models.VnfLcmOpOccs(id=number, operation_state=state, state_entered_time=now,
-                            start_time=now, vnf_instance_id=instance, operation="SCALE",
-                            is_automatic_invocation=False, is_cancel_pending=False,
-                            error_point=error_point, tenant_id=TENANT)
-    )  # fmt: skip
-    session.commit()
-    session.close()
 
 
 @pytest.mark.parametrize("state", ["COMPLETED", "FAILED", "ROLLED_BACK"])

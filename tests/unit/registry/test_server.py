@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
@@ -21,21 +19,7 @@ from tacker_cir.params.private_registry import PrivateRegistryParams
 from tacker_cir.registry.server import ensure_registry
 from tests.machine import LIMITS
 from tests.unit.answering import Answering
-
-INSPECTED = json.loads(Path(__file__).parents[1].joinpath("data/container_inspect.json")
-                       .read_text())  # fmt: skip
-IMAGE = INSPECTED["Image"]
-DATA = "/home/ubuntu/registry"
-
-
-def changed(**host_config):
-    container = copy.deepcopy(INSPECTED)
-    container["HostConfig"].update(host_config)
-    return container
-
-
-def binding(port, inner="5000/tcp"):
-    return {inner: [{"HostIp": "", "HostPort": port}]}
+from tests.unit.registry.test_container import DATA, IMAGE, binding, changed
 
 
 class Registry(BaseHTTPRequestHandler):
