@@ -22,7 +22,7 @@ from tacker_cir.image_archive import (
     read_image_archive,
 )
 from tacker_cir.templates.flavours import Flavour, read_flavours
-from tacker_cir.templates.hot import FLOATING_IP, GROUP, PORT
+from tacker_cir.templates.hot import ATTACHMENT, FLOATING_IP, GROUP, PORT, VOLUME
 
 #: A template is never larger than this many bytes; the ETSI types have 80 kB.
 MAX_TEMPLATE = 4 * 1024 * 1024
@@ -107,13 +107,17 @@ class VnfPackage:
 
         :param flavour_id: narrows the base HOT templates to one flavour
         """
-        nodes = {
-            name
-            for topology in self._topologies()
-            for name, node in _members(topology, "node_templates")
-            if node.get("type") == "tosca.nodes.nfv.VduCp"
-        }
-        return frozenset(nodes) | self._resources(flavour_id, PORT, FLOATING_IP)
+        nodes = self._nodes("tosca.nodes.nfv.VduCp")
+        return nodes | self._resources(flavour_id, PORT, FLOATING_IP)
+
+    def volumes(self, flavour_id: str | None = None) -> frozenset[str]:
+        """Return the names that a volume in a request may have: VirtualBlockStorage nodes of the
+        VNFD, volumes and attachments of the base HOT templates.
+
+        :param flavour_id: narrows the base HOT templates to one flavour
+        """
+        nodes = self._nodes("tosca.nodes.nfv.Vdu.VirtualBlockStorage")
+        return nodes | self._resources(flavour_id, VOLUME, ATTACHMENT)
 
     def flavours(self) -> dict[str, Flavour]:
         """Return the deployment flavours by their ids; none where the VNFD cannot be read."""
@@ -135,6 +139,14 @@ class VnfPackage:
         }
         groups = self._resources(flavour_id, GROUP)
         return frozenset(aspects & groups if aspects and groups else aspects | groups)
+
+    def _nodes(self, kind: str) -> frozenset[str]:
+        return frozenset(
+            name
+            for topology in self._topologies()
+            for name, node in _members(topology, "node_templates")
+            if node.get("type") == kind
+        )
 
     def _topologies(self) -> Iterator[Any]:
         for document in self._yaml_files("Definitions"):

@@ -23,6 +23,7 @@ from tacker_cir.params.private_registry_schema import KEY as KEY
 from tacker_cir.params.private_registry_schema import SCHEMA
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository, Reader, find_parameter, shaped_reader
+from tacker_cir.params.registry_volume import DataVolume
 
 PATH = f"additionalParams.{KEY}"
 
@@ -71,7 +72,8 @@ class PrivateRegistryParams:
     """Checked parameters of the registry VNF.
 
     :param image: the archive of ``image_path``, None to pull the image
-    :param data_path: None for ``registry`` in the login user's home, as in the spec's command
+    :param data_path: None for the default, see :class:`tacker_cir.registry.places.Places`
+    :param data_volume: None to keep the data on the VM's own disk
     """
 
     ssh_cp_name: str
@@ -83,6 +85,7 @@ class PrivateRegistryParams:
     docker_package: DockerPackage = DockerPackage()
     registry_image: str = DEFAULT_IMAGE
     data_path: str | None = None
+    data_volume: DataVolume | None = None
 
     @property
     def secrets(self) -> tuple[Secret, ...]:

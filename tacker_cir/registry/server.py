@@ -21,6 +21,7 @@ from tacker_cir.params.private_registry import PrivateRegistryParams
 from tacker_cir.reading import answer_of
 from tacker_cir.registry import container, serving
 from tacker_cir.registry.container import ContainerSpec
+from tacker_cir.registry.places import Places
 from tacker_cir.ssh import Connection
 
 LOG = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ def ensure_registry(
     :raises HostError: a step failed; a later call goes on where this one stopped
     """
     report = Report()
+    places = Places.of(params, connection.home)
     machine = _read(connection, params, limits)
     system.check_supported(machine.node, machine.facts)
     _check_architecture(machine.node, machine.facts, params)
@@ -79,7 +81,7 @@ def ensure_registry(
         # Images and containers could not be seen while the daemon did not serve.
         machine = _read(connection, params, limits)
     image_id = _ensure_image(machine, params, report)
-    _ensure_container(machine, _spec(params, connection.home, image_id), report)
+    _ensure_container(machine, _spec(params, places, image_id), report)
     serving.wait_until_serving(machine, node, params.port_no)
     for change in report.changes:
         LOG.info("%s: %s", machine.node, change)
@@ -88,17 +90,14 @@ def ensure_registry(
     return report
 
 
-def _spec(params: PrivateRegistryParams, home: str, image_id: str) -> ContainerSpec:
-    """Return how the container shall be run.
-
-    :param home: directory of the login user
-    """
+def _spec(params: PrivateRegistryParams, places: Places, image_id: str) -> ContainerSpec:
+    """Return how the container shall be run."""
     archive = _archive_key(params.image, params.registry_image) if params.image else None
     return ContainerSpec(
         image=params.registry_image,
         image_id=image_id,
         port=params.port_no,
-        data=params.data_path or f"{home.rstrip('/')}/registry",
+        data=places.data,
         archive=archive,
     )
 

@@ -16,6 +16,8 @@ SUFFIXES = (".yaml", ".yml")
 PORT = "OS::Neutron::Port"
 FLOATING_IP = "OS::Neutron::FloatingIP"
 SERVER = "OS::Nova::Server"
+VOLUME = "OS::Cinder::Volume"
+ATTACHMENT = "OS::Cinder::VolumeAttachment"
 GROUP = "OS::Heat::AutoScalingGroup"
 
 
