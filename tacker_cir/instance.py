@@ -120,6 +120,14 @@ class Instance(Protocol):
         :param name: None for the API's default
         """
 
+    def show(self, values: Mapping[str, str | None]) -> None:
+        """Have the metadata show texts to who looks at the VNF instance, and save it.
+
+        What a text has more than Tacker takes for a value goes on in KEY_2, KEY_3, ...
+
+        :param values: by key; None takes one out
+        """
+
     def keep(self) -> None:
         """Have Tacker know, whatever comes of this operation, what a later one needs of it."""
 

@@ -22,7 +22,7 @@ from tacker.db.vnfm import vnfm_db
 from tacker.objects import fields
 from tacker.vnflcm import utils as vnflcm_utils
 
-from tacker_cir import config, tacker_user_data
+from tacker_cir import config, metadata, tacker_user_data
 from tacker_cir import log as logging
 from tacker_cir.exceptions import InventoryError, TackerCirError
 from tacker_cir.instance import Leaving
@@ -222,6 +222,13 @@ class V1Instance:
 
     def vim(self, name: str | None) -> KubernetesVim:
         return KubernetesVim(self._context, self._instance, name)
+
+    def show(self, values: Mapping[str, str | None]) -> None:
+        present = self.metadata
+        wanted = metadata.changed(present, values)
+        if wanted != present:
+            self._instance.vnf_metadata = wanted
+            self._instance.save()
 
     def keep(self) -> None:
         _keep_attributes(self._context, self._instance, self._vnf)

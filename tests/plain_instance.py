@@ -14,6 +14,7 @@ from typing import Any
 
 from oslo_config import cfg
 
+from tacker_cir import metadata
 from tacker_cir.exceptions import InventoryError
 from tacker_cir.instance import ClusterAccess
 from tacker_cir.inventory import Heat, read_subnets
@@ -94,6 +95,9 @@ class PlainInstance:
 
     def vim(self, name: str | None) -> PlainVim:
         return PlainVim(self, name or "cluster")
+
+    def show(self, values: Mapping[str, str | None]) -> None:
+        self.inst["metadata"] = metadata.changed(self.metadata, values)
 
     def keep(self) -> None:
         """v2 keeps no parameters by itself."""

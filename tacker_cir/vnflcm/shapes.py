@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tacker_cir.metadata import MAX_VALUE
+
 _UUID = r"^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}\Z"
-#: Characters of a value of key-value pairs, such as metadata.
-MAX_VALUE = 1024
 _KEY = r"^[a-zA-Z0-9_:. /-]{1,1024}\Z"
 
 

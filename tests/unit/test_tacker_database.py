@@ -9,48 +9,29 @@ from types import SimpleNamespace
 
 import pytest
 import sqlalchemy
-from oslo_db.sqlalchemy import enginefacade
 from oslo_utils import timeutils
-from tacker import context as tacker_context
 from tacker import objects
 from tacker.common import exceptions as tacker_exceptions
 from tacker.conductor.conductor_server import Conductor, revert_update_lcm
 from tacker.db import api as db_api
-from tacker.db import model_base
 from tacker.db.db_sqlalchemy import models
 from tacker.db.nfvo import nfvo_db
 from tacker.db.vnfm import vnfm_db
 
 from tacker_cir.exceptions import HostError
 from tacker_cir.tacker_bridge import hook
+from tests.unit.tacker_database import TENANT, new_context, tacker_database
 
 INSTANCE = "11111111-2222-3333-4444-555555555555"
 OPERATION = "66666666-7777-8888-9999-000000000000"
-TENANT = "0123456789abcdef0123456789abcdef"
 
 
 @pytest.fixture
 def database(tmp_path, monkeypatch):
-    """Tacker's database in a file, whose lock a second connection waits for half a second."""
-    objects.register_all()
-    manager = enginefacade.transaction_context()
-    file = tmp_path / "tacker.sqlite"
-    manager.configure(connection=f"sqlite:///{file}?timeout=0.5", sqlite_fk=False)
-    restore = db_api.context_manager.patch_factory(manager)
-    monkeypatch.setattr(db_api, "_FACADE", db_api.context_manager.writer)
-    engine = db_api.get_engine()
-    metadata = model_base.BASE.metadata
-    metadata.create_all(engine, tables=[metadata.tables[name] for name in TABLES])
-    yield engine
-    engine.dispose()
-    restore()
-
-
-TABLES = [
-    model.__tablename__
-    for model in (vnfm_db.VNF, vnfm_db.VNFD, vnfm_db.VNFAttribute, nfvo_db.Vim, nfvo_db.VimAuth,
-                  models.VnfLcmOpOccs, models.VnfInstance)
-]  # fmt: skip
+    models_used = (vnfm_db.VNF, vnfm_db.VNFD, vnfm_db.VNFAttribute, nfvo_db.Vim, nfvo_db.VimAuth,
+                   models.VnfLcmOpOccs, models.VnfInstance)  # fmt: skip
+    with tacker_database(tmp_path, monkeypatch, *models_used) as engine:
+        yield engine
 
 
 def note(number, state, error_point, *, instance=INSTANCE, operation="SCALE"):
@@ -104,10 +85,6 @@ def update(self, context, vnf_lcm_opoccs, driver):
     """The conductor's method, but for what it does before it asks the driver."""
     instance = SimpleNamespace(id=vnf_lcm_opoccs["vnf_instance_id"])
     driver.modify_information_end(context=context, vnf_instance=instance, modify_vnf_request=None)
-
-
-def new_context():
-    return tacker_context.Context(user_id="user", tenant_id=TENANT, is_admin=True, roles=[])
 
 
 def row(database, query):

@@ -15,9 +15,9 @@ import pytest
 from tacker.common.utils import json_merge_patch
 
 from tacker_cir import cli, csar
+from tacker_cir.metadata import MAX_VALUE
 from tacker_cir.params import registry_metadata
 from tacker_cir.vnflcm import find_request_faults
-from tacker_cir.vnflcm.shapes import MAX_VALUE
 
 GUIDE = Path(__file__).parents[3] / "doc/source"
 COMMANDS = (
