@@ -19,6 +19,7 @@ from oslo_config import cfg
 from tacker_cir.command import Secret
 from tacker_cir.inventory import Heat, Node
 from tacker_cir.package import VnfPackage
+from tacker_cir.params.registry_vnf import RegistryVnf
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,12 @@ class Instance(Protocol):
         What a text has more than Tacker takes for a value goes on in KEY_2, KEY_3, ...
 
         :param values: by key; None takes one out
+        """
+
+    def registry_vnf(self, name_or_id: str) -> RegistryVnf:
+        """Return another VNF instance of the same project, whatever the user may see besides.
+
+        :raises InventoryError: the project has none of that id or name, or several of that name
         """
 
     def keep(self) -> None:

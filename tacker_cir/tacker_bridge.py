@@ -16,7 +16,10 @@ from typing import Any
 from oslo_config import cfg
 from oslo_utils import timeutils, uuidutils
 from sqlalchemy import event
+from sqlalchemy.orm import joinedload
 from tacker.common import exceptions as tacker_exceptions
+from tacker.db import api as db_api
+from tacker.db.db_sqlalchemy import api as db
 from tacker.db.db_sqlalchemy import models
 from tacker.db.vnfm import vnfm_db
 from tacker.objects import fields
@@ -28,6 +31,7 @@ from tacker_cir.exceptions import InventoryError, TackerCirError
 from tacker_cir.instance import Leaving
 from tacker_cir.inventory import Heat, read_subnets
 from tacker_cir.package import VnfPackage
+from tacker_cir.params.registry_vnf import RegistryVnf, the_only
 from tacker_cir.tacker_vims import KubernetesVim
 
 LOG = logging.getLogger(__name__)
@@ -230,6 +234,10 @@ class V1Instance:
             self._instance.vnf_metadata = wanted
             self._instance.save()
 
+    def registry_vnf(self, name_or_id: str) -> RegistryVnf:
+        found = _vnfs_of(self._context, self._instance.tenant_id, name_or_id)
+        return the_only(found, name_or_id)
+
     def keep(self) -> None:
         _keep_attributes(self._context, self._instance, self._vnf)
 
@@ -258,6 +266,33 @@ def _networks(request: Any) -> list[str]:
     """Return the ids of the networks that an InstantiateVnfRequest connects the VMs to."""
     links = [*(request.ext_virtual_links or ()), *(request.ext_managed_virtual_links or ())]
     return list(dict.fromkeys(link.resource_id for link in links if link.resource_id))
+
+
+def _vnfs_of(context: Any, tenant_id: str, name_or_id: str) -> list[RegistryVnf]:
+    """Return the VNF instances of a tenant that have an id or a name.
+
+    By the tenant's id, not by what the context may see, and with one question whatever there is: so
+    nobody learns what another tenant has.
+    """
+    model = models.VnfInstance
+    with db_api.context_manager.reader.using(context):
+        query = db.model_query(context, model, read_deleted="no").filter_by(tenant_id=tenant_id)
+        is_meant = model.vnf_instance_name == name_or_id
+        if uuidutils.is_uuid_like(name_or_id):
+            is_meant |= model.id == name_or_id
+        rows = query.filter(is_meant).options(joinedload(model.instantiated_vnf_info)).all()
+        return [_registry_vnf(row) for row in rows]
+
+
+def _registry_vnf(row: Any) -> RegistryVnf:
+    info = row.instantiated_vnf_info
+    return RegistryVnf(
+        id=str(row.id),
+        name=row.vnf_instance_name or "",
+        instantiated=row.instantiation_state == fields.VnfInstanceState.INSTANTIATED,
+        parameters=info.additional_params if info else None,
+        metadata=row.vnf_metadata or {},
+    )
 
 
 def _keep_attributes(context: Any, vnf_instance: Any, vnf: Mapping[str, Any] | None) -> None:

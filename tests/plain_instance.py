@@ -19,6 +19,7 @@ from tacker_cir.exceptions import InventoryError
 from tacker_cir.instance import ClusterAccess
 from tacker_cir.inventory import Heat, read_subnets
 from tacker_cir.package import VnfPackage
+from tacker_cir.params.registry_vnf import RegistryVnf, the_only
 
 
 @dataclass
@@ -28,6 +29,7 @@ class PlainInstance:
     :param inst: the VnfInstance, camelCase, as v2 keeps it
     :param request: of the operation; v2 has ``additionalParams`` in every one
     :param root: the CSAR, unpacked
+    :param others: VNF instances of the same project
     :param conf: v2 starts a process for each hook: nobody has read the configuration before
     """
 
@@ -36,6 +38,7 @@ class PlainInstance:
     root: Path
     conf: cfg.ConfigOpts
     access: list[ClusterAccess] = field(default_factory=list)
+    others: list[RegistryVnf] = field(default_factory=list)
 
     @property
     def id(self) -> str:
@@ -98,6 +101,9 @@ class PlainInstance:
 
     def show(self, values: Mapping[str, str | None]) -> None:
         self.inst["metadata"] = metadata.changed(self.metadata, values)
+
+    def registry_vnf(self, name_or_id: str) -> RegistryVnf:
+        return the_only(self.others, name_or_id)
 
     def keep(self) -> None:
         """v2 keeps no parameters by itself."""

@@ -23,6 +23,7 @@ from tacker_cir import exceptions as exc
 from tacker_cir import kubernetes_versions
 from tacker_cir import log as logging
 from tacker_cir.cluster import credentials, members
+from tacker_cir.cluster.advertising import ensure_advertised
 from tacker_cir.cluster.credentials import version_in
 from tacker_cir.cluster.election import Election, NoLead
 from tacker_cir.cluster.etcd import Etcd
@@ -276,6 +277,7 @@ class ClusterBuild:
         # While the nodes become ready.
         known = credentials.known_admin_token(lead.objects) if lead.objects else None
         token, ca = known or credentials.admin_token(lead.kubectl, limits.api_timeout)
+        ensure_advertised(lead.kubectl, self._params.registries, lead.objects)
         with lead.host.timed("ready"):
             names = [host.node.name for host in self._joined]
             if names:

@@ -47,7 +47,8 @@ def check(instance: Instance) -> ClusterParams:
     """Refuse a faulty request before any VM is made or destroyed.
 
     Registries in the VNF instance's metadata stand in for those of the request: this is how they
-    are changed while the cluster lives.
+    are changed while the cluster lives. What the VNF instances of registries show is read anew for
+    each operation: one that was healed may be at another address.
 
     :raises InvalidRequest: with every fault found
     """
@@ -56,6 +57,7 @@ def check(instance: Instance) -> ClusterParams:
         instance.package(),
         flavour_id=instance.flavour_id,
         metadata=instance.metadata,
+        find_vnf=instance.registry_vnf,
     )
 
 

@@ -16,6 +16,7 @@ from tacker_cir.cluster import credentials
 from tacker_cir.cluster.kubectl import ADMIN_CONF, KubeNode, parse_node
 from tacker_cir.command import Command
 from tacker_cir.reading import Unreadable, reader
+from tacker_cir.render import local_registry
 
 #: ConfigMap in which we keep what was done to the cluster as a whole.
 NOTES = "tacker-cir"
@@ -23,16 +24,18 @@ NOTES = "tacker-cir"
 #: Seconds for one request to the API server.
 _REQUEST_TIMEOUT = 5
 
-# Arguments: the marker of a member, how many words kubectl is, kubectl, and the objects.
+# Arguments: the marker of a member, the administrator's credentials, seconds for a request, the
+# object of others and its namespace, and the objects of the cluster and their namespace.
 _GLANCE = r"""
 [ -s "$1" ] || exit 3
 shift
 kube() {
   kubectl --kubeconfig "$config" --request-timeout="$seconds" get --output=json "$@"
 }
-config=$1 seconds=$2 namespace=$3
-shift 3
-kube nodes && kube --namespace="$namespace" --ignore-not-found "$@"
+config=$1 seconds=$2 public=$3 advertised=$4 namespace=$5
+shift 5
+kube nodes && kube --namespace="$public" --ignore-not-found "$advertised" &&
+  kube --namespace="$namespace" --ignore-not-found "$@"
 """
 
 
@@ -59,6 +62,8 @@ def glance(marker: str) -> Command:
         marker,
         ADMIN_CONF,
         f"{_REQUEST_TIMEOUT}s",
+        local_registry.NAMESPACE,
+        f"configmap/{local_registry.NAME}",
         credentials.NAMESPACE,
         f"configmap/{credentials.KUBEADM_CONFIG}",
         f"configmap/{NOTES}",
@@ -77,9 +82,12 @@ def parse(text: str) -> ClusterState | None:
 
 @reader("a cluster's state")
 def _state(text: str) -> ClusterState:
-    nodes, objects = _documents(text)
+    nodes, *documents = _documents(text)
     found = [parse_node(item) for item in nodes["items"]]
-    named = {f"{item['kind']}/{item['metadata']['name']}": item for item in _items(objects)}
+    # A cluster has its own configuration at least.
+    objects = [item for document in documents for item in _items(document)]
+    assert objects
+    named = {f"{item['kind']}/{item['metadata']['name']}": item for item in objects}
     return ClusterState({node.name: node for node in found}, named)
 
 

@@ -29,6 +29,7 @@ from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository, Key, Reader, find_parameter, shaped_reader
 from tacker_cir.params.registry_connection import KEY as REGISTRIES_KEY
 from tacker_cir.params.registry_connection import RegistryConnection, read_registries
+from tacker_cir.params.registry_vnf import Find
 from tacker_cir.runtimes.base import Runtime
 
 PATH = f"additionalParams.{KEY}"
@@ -150,6 +151,7 @@ def parse(
     *,
     flavour_id: str | None = None,
     metadata: Mapping[str, str] | None = None,
+    find_vnf: Find | None = None,
 ) -> ClusterParams:
     """Check the parameters and the package's files and return them typed.
 
@@ -160,6 +162,8 @@ def parse(
         only the package can tell
     :param flavour_id: ``flavourId`` of the request
     :param metadata: of the VNF instance; its registries stand in for those of the request
+    :param find_vnf: what knows the project's VNF instances; None leaves unchecked what only these
+        tell
     :raises InvalidRequest: with every fault found
     """
     raw = find_parameter(additional_params, KEY, SCHEMA)
@@ -175,7 +179,7 @@ def parse(
     reader = _Reader(supported, PATH, package, faults)
     for key in raw.keys() & UNSUPPORTED.keys():
         reader.fault(f"is not supported: {UNSUPPORTED[key]} is not part of this driver", key)
-    params = reader.read(flavour_id)
+    params = reader.read(flavour_id, find_vnf)
     if reader.faults and replaced is not None:
         raise InvalidMetadata(registry_metadata.relocated(reader.faults, PATH))
     if reader.faults:
@@ -228,7 +232,7 @@ def read_vim_name(additional_params: Mapping[str, Any] | None) -> str | None:
 
 
 class _Reader(Reader):
-    def read(self, flavour_id: str | None) -> ClusterParams:
+    def read(self, flavour_id: str | None, find_vnf: Find | None) -> ClusterParams:
         pods = self._network(DEFAULT_POD_CIDR, _POD_CIDR)
         services = self._network(DEFAULT_CLUSTER_CIDR, _CLUSTER_CIDR)
         nodes = self._network(None, _NODE_CIDR)
@@ -247,7 +251,7 @@ class _Reader(Reader):
             vim_name=self.valid("vim_name"),
             proxy=self.proxy(),
             node_cidr=nodes,
-            registries=read_registries(self, runtime),
+            registries=read_registries(self, runtime, find_vnf),
             packages=packages or KubernetesPackages(),
             container_runtime=runtime or DEFAULT_CONTAINER_RUNTIME,
             image_repository=self._image_repository(),

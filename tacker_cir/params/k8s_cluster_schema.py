@@ -61,18 +61,30 @@ def _node(role: str, required: tuple[str, ...] = (), **properties: Any) -> dict[
     }
 
 
+_CONNECTION_TYPE = {"enum": ["0", "1", 0, 1], "description": '"0" for HTTP or "1" for HTTPS'}
+_SERVER = string("host[:port] of the registry, e.g. 10.10.0.10:5000")
+
 _REGISTRY = {
     "type": "object",
     "writeOnly": True,
     "description": "an object that describes a registry: connection_type, server, ...",
     "additionalProperties": False,
-    "required": ["connection_type", "server"],
-    "properties": {
-        "connection_type": {
-            "enum": ["0", "1", 0, 1],
-            "description": '"0" for HTTP or "1" for HTTPS',
+    "if": {"required": ["vnf_instance"]},
+    "then": {},
+    "else": {
+        "required": ["connection_type", "server"],
+        # For what is said where one is missing; they are judged below.
+        "properties": {
+            "connection_type": {"description": _CONNECTION_TYPE["description"]},
+            "server": {"description": _SERVER["description"]},
         },
-        "server": string("host[:port] of the registry, e.g. 10.10.0.10:5000"),
+    },
+    "properties": {
+        "connection_type": _CONNECTION_TYPE,
+        "server": _SERVER,
+        "vnf_instance": string(
+            "the name or id of the registry's VNF instance", pattern=r"^[^\x00-\x1f\x7f]{1,255}\Z"
+        ),
         # A colon would end the name where it is sent (RFC 7617).
         "username": string("a user name without a colon", pattern=r"^[^:\x00-\x1f\x7f]+\Z"),
         "password": string("the user's password", writeOnly=True, pattern=_ONE_LINE),
@@ -94,6 +106,10 @@ _REGISTRY = {
             "an image of the registry to pull as a test, e.g. library/busybox:1.36",
             pattern=fields.IMAGE,
         ),
+        "advertise": {
+            "type": "boolean",
+            "description": "true to tell the cluster's users of the registry",
+        },
     },
 }
 

@@ -2,7 +2,8 @@
 """``private_registry_connection_info``: the registries that the nodes of a cluster pull from
 (spec cir-k8s-cluster, "Request parameters with Docker private registries").
 
-Beyond the spec's table: a client certificate, ``skip_verify``, mirrors and ``test_image``.
+Beyond the spec's table: a client certificate, ``skip_verify``, mirrors, ``test_image``,
+``advertise``, and ``vnf_instance`` in place of what its registry tells itself.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from cryptography.x509 import Certificate
 
 from tacker_cir.command import Secret
-from tacker_cir.params import certificates, schema
+from tacker_cir.params import certificates, registry_vnf, schema
 from tacker_cir.params.certificates import CertificateFault
 from tacker_cir.params.names import check_image_name, is_host_name, split_server
 from tacker_cir.params.reader import Key, Reader
@@ -55,6 +56,7 @@ class RegistryConnection:
     :param mirror_of: the registry that this one mirrors, as image names begin with it
     :param mirror_fallback: ask that registry for what the mirror does not have
     :param test_image: full reference of an image to pull as a test
+    :param advertise: tell the cluster's users of it
     """
 
     server: str
@@ -70,6 +72,7 @@ class RegistryConnection:
     mirror_of: str | None = None
     mirror_fallback: bool = True
     test_image: str | None = None
+    advertise: bool = False
 
     @property
     def url(self) -> str:
@@ -92,11 +95,16 @@ class RegistryConnection:
         return tuple(s for s in (self.password, self.login, self.client_key) if s is not None)
 
 
-def read_registries(reader: Reader, runtime: str | None) -> tuple[RegistryConnection, ...]:
+def read_registries(
+    reader: Reader, runtime: str | None, find_vnf: registry_vnf.Find | None = None
+) -> tuple[RegistryConnection, ...]:
     """Return the registries, noting every fault.
 
     :param runtime: name of the container runtime that pulls from them; None if that is not known
+    :param find_vnf: what knows the project's VNF instances; None leaves unchecked what only these
+        tell, and their registries without it
     """
+    registry_vnf.fill_in(reader, KEY, find_vnf)
     given = reader.raw.get(KEY)
     count = len(given) if isinstance(given, list) else 0
     readers = [_ItemReader(reader, index) for index in range(count)]
@@ -121,7 +129,8 @@ class _ItemReader:
             for key in _HTTPS_ONLY:
                 if self._given.get(key):
                     self._fault('is for HTTPS only, but connection_type is "0", HTTP', key)
-        self._both_or_none("username", "password")
+        if registry_vnf.MEMBER not in self._given or "password" in self._given:
+            self._both_or_none("username", "password")
         self._both_or_none("client_certificate_path", "client_key_path")
         if self._sound("skip_verify") and "certificate_path" in self._given:
             self._fault("expected certificate_path or skip_verify, not both", "skip_verify")
@@ -144,6 +153,7 @@ class _ItemReader:
             mirror_of=self._mirror_of(server, runtime),
             mirror_fallback=mirror_fallback is not False,
             test_image=self._test_image(server),
+            advertise=self._sound("advertise") is True,
         )
 
     def _sound(self, key: str) -> Any:
@@ -271,6 +281,7 @@ def read_server(reader: Reader, *keys: Key) -> str | None:
 def _find_conflicts(reader: Reader, count: int) -> None:
     """Note what the registries of the list cannot be together."""
     servers: dict[str, int] = {}
+    advertised: list[int] = []
     addresses: dict[str, str] = {}
     fallbacks: dict[str, bool] = {}
     logins = {
@@ -279,12 +290,12 @@ def _find_conflicts(reader: Reader, count: int) -> None:
         if reader.valid(KEY, index, "username")
     }
     for index in range(count):
-        server = reader.valid(KEY, index, "server")
+        member, server = _named_by(reader, index)
         first = servers.setdefault(server.lower(), index) if server else index
         if first != index:
-            reader.fault(
-                f"{server!r} is the server of {KEY}[{first}] as well", KEY, index, "server"
-            )
+            reader.fault(f"{server!r} is the server of {KEY}[{first}] as well", KEY, index, member)
+        if reader.valid(KEY, index, "advertise") is True:
+            advertised.append(index)
         address, *names = (reader.valid(KEY, index, "hosts_string") or "").split() or [""]
         for name in names:
             other = addresses.setdefault(name.lower(), address)
@@ -313,9 +324,24 @@ def _find_conflicts(reader: Reader, count: int) -> None:
                 "mirror_of",
             )
 
+    for index in advertised[1:]:
+        problem = f"{KEY}[{advertised[0]}] is advertised; a cluster advertises one registry"
+        reader.fault(problem, KEY, index, "advertise")
+
+
+def _named_by(reader: Reader, index: int) -> tuple[str, str]:
+    """Return the member that says which registry an entry is about, and the registry."""
+    server, vnf = (reader.valid(KEY, index, key) for key in ("server", registry_vnf.MEMBER))
+    return (registry_vnf.MEMBER if vnf else "server"), server or (
+        vnf and f"VNF instance {vnf}"
+    ) or ""
+
 
 def _is_proven(reader: Reader, index: int) -> bool:
-    """Return whether nobody else can answer in a registry's place."""
+    """Return whether nobody else can answer in a registry's place; that of a VNF instance which
+    nobody can ask is taken for one."""
+    if reader.valid(KEY, index, registry_vnf.MEMBER) and not reader.valid(KEY, index, "server"):
+        return True
     connection_type = reader.valid(KEY, index, "connection_type")
     https = connection_type is not None and int(connection_type) == 1
     return https and not reader.valid(KEY, index, "skip_verify")

@@ -49,6 +49,10 @@ def test_nodes_and_objects_are_found():
     assert state.objects == {"ConfigMap/tacker-cir": notes}
     # kubectl prints an object by itself where only one is found.
     assert parse(f"{json.dumps(NODES)}\n{json.dumps(notes)}").objects == state.objects
+    # Of another namespace before the cluster's own.
+    other = {"kind": "ConfigMap", "metadata": {"name": "local-registry-hosting"}}
+    state = parse(f"{json.dumps(NODES)}\n{json.dumps(other)}\n{json.dumps(notes)}\n")
+    assert list(state.objects) == ["ConfigMap/local-registry-hosting", "ConfigMap/tacker-cir"]
 
 
 @pytest.mark.parametrize(

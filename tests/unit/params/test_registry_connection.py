@@ -152,7 +152,7 @@ HTTP_FAULTS = [
     ({"test_image": "10.0.0.9:5000/a"}, "test_image", "expected an image of 192.168.0.10:5000; "),
     ({"user": "MARK"}, "user", "unknown key; did you mean username?"),
     ({"passwort": "MARK"}, "passwort", "unknown key; did you mean password?"),
-    ({"zzz": "MARK"}, "zzz", "unknown key; known: certificate_path"),
+    ({"zzz": "MARK"}, "zzz", "unknown key; known: advertise, certificate_path"),
 ]  # fmt: skip
 
 
