@@ -12,7 +12,9 @@ import gzip
 import lzma
 import posixpath
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -39,12 +41,34 @@ _MAX_HEADERS = 16 * SMALL_FILE
 # Bytes of memory for a dictionary; xz -9 needs 65 MiB.
 _XZ_MEMORY = 80 * 1024**2
 _CHUNK = 256 * 1024
+# Bytes by which the ways to pack are told apart.
+_HEAD = 6
 # Characters of a tag; the longest image reference has less.
 _MAX_TAG = 512
 
 
 class PackageFileError(ValueError):
     """A file of the package is missing, outside of it or not what it should be."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in an archive.
+
+    :param name: its path, normalized
+    :param offset: where its content begins in the archive, unpacked
+    :param size: bytes of its content
+    :param head: its first bytes
+    :param content: all of it, where it is small and may be JSON
+    :param link: name of the member whose content it has, None where it has one of its own
+    """
+
+    name: str
+    offset: int
+    size: int
+    head: bytes = b""
+    content: bytes | None = None
+    link: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,19 +97,58 @@ def read_image_archive(path: Path) -> ImageArchive:
 
     :raises PackageFileError: not such an archive, or one beyond the bounds
     """
-    try:
-        with path.open("rb") as file:
-            members = dict(_small_members(file, path.stat().st_size))
-    except PackageFileError:
-        raise
-    # tarfile and the decompressors raise nearly anything for a damaged file.
-    except Exception as error:
-        problem = f"is not a readable tar archive ({error or type(error).__name__})"
-        raise PackageFileError(problem) from None
+    members = {m.name: m.content for m in read_members(path) if m.content is not None}
     try:
         return _understand(path, members)
     except (DocumentError, KeyError, TypeError):
         raise PackageFileError("is not an archive made with 'docker save'") from None
+
+
+def read_members(path: Path) -> list[Member]:
+    """Return the files of a tar archive, plain or compressed, in their order.
+
+    :raises PackageFileError: not a tar archive, or one beyond the bounds
+    """
+    with _opened(path) as (file, size):
+        return list(_members(file, size))
+
+
+def read_contents(
+    path: Path, members: Iterable[Member]
+) -> Iterator[tuple[Member, Iterator[bytes]]]:
+    """Yield members of an archive with their contents in portions, in the archive's order: a
+    compressed one is unpacked once. What is not taken of a content is passed over.
+
+    :param members: as :func:`read_members` tells them, none of them a link
+    :raises PackageFileError: the archive is damaged, or has become another
+    """
+    with _opened(path) as (file, size):
+        stream = _open(file, size)
+        for member in sorted(members, key=lambda member: member.offset):
+            stream.seek(member.offset)
+            yield member, _portions(path, stream, member.size)
+
+
+def _portions(path: Path, stream: _Stream, left: int) -> Iterator[bytes]:
+    while left:
+        try:
+            portion = stream.read(min(left, _CHUNK))
+        except (EOFError, OSError, ValueError, lzma.LZMAError, zlib.error) as error:
+            raise PackageFileError(f"is not a readable tar archive ({error})") from None
+        if not portion:
+            raise PackageFileError("is not a readable tar archive (it ends in the middle)")
+        left -= len(portion)
+        yield portion
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise PackageFileError(f"cannot be read ({error.strerror})") from None
+    with file:
+        yield file, path.stat().st_size
 
 
 class _Stream(Protocol):
@@ -202,29 +265,54 @@ def _open(file: BinaryIO, size: int) -> _Stream:
     return file
 
 
-def _small_members(file: BinaryIO, size: int) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of each member that may be JSON."""
-    source = _Source(_open(file, size))
+def _members(file: BinaryIO, size: int) -> Iterator[Member]:
+    try:
+        source = _Source(_open(file, size))
+        # typeshed asks for what only a writer needs.
+        with tarfile.open(fileobj=source, mode="r:") as archive:  # type: ignore[call-overload]
+            yield from _described(archive, source)
+    except PackageFileError:
+        raise
+    # tarfile and the decompressors raise nearly anything for a damaged file.
+    except Exception as error:
+        problem = f"is not a readable tar archive ({error or type(error).__name__})"
+        raise PackageFileError(problem) from None
+
+
+def _described(archive: tarfile.TarFile, source: _Source) -> Iterator[Member]:
     kept = 0
-    # typeshed asks for what only a writer needs.
-    with tarfile.open(fileobj=source, mode="r:") as archive:  # type: ignore[call-overload]
-        for _ in range(MAX_MEMBERS):
-            source.begin_member()
-            member = archive.next()
-            if member is None:
-                return
-            # tarfile would keep them all.
-            archive.members = []
-            if not member.isfile() or member.issparse() or not 0 < member.size <= SMALL_FILE:
-                continue
-            content = source.content(1)
-            if content in (b"{", b"["):
-                kept += member.size
-                if kept > MAX_KEPT:
-                    raise PackageFileError(f"has more than {MAX_KEPT} bytes of manifests")
-                content += source.content(member.size - 1)
-                yield posixpath.normpath(member.name), content
+    for _ in range(MAX_MEMBERS):
+        source.begin_member()
+        info = archive.next()
+        if info is None:
+            return
+        # tarfile would keep them all.
+        archive.members = []
+        if info.issym() or info.islnk():
+            yield _link(info)
+        elif info.isfile() and not info.issparse():
+            member = _described_file(info, source)
+            kept += len(member.content or b"")
+            if kept > MAX_KEPT:
+                raise PackageFileError(f"has more than {MAX_KEPT} bytes of manifests")
+            yield member
     raise PackageFileError(f"has more than {MAX_MEMBERS} files")
+
+
+def _link(info: tarfile.TarInfo) -> Member:
+    name = posixpath.normpath(info.name)
+    # A symbolic link begins where it is, a hard one at the archive's top.
+    above = posixpath.dirname(name) if info.issym() else ""
+    return Member(name, 0, 0, link=posixpath.normpath(posixpath.join(above, info.linkname)))
+
+
+def _described_file(info: tarfile.TarInfo, source: _Source) -> Member:
+    offset = source.tell()
+    head = source.content(min(info.size, _HEAD))
+    content = None
+    if head[:1] in (b"{", b"[") and info.size <= SMALL_FILE:
+        content = head + source.content(info.size - len(head))
+    return Member(posixpath.normpath(info.name), offset, info.size, head, content)
 
 
 def _understand(path: Path, members: Mapping[str, bytes]) -> ImageArchive:

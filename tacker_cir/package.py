@@ -21,6 +21,7 @@ from tacker_cir.image_archive import (
     PackageFileError,
     read_image_archive,
 )
+from tacker_cir.image_contents import ImageContents, read_image_contents
 from tacker_cir.templates.flavours import Flavour, read_flavours
 from tacker_cir.templates.hot import ATTACHMENT, FLOATING_IP, GROUP, PORT, VOLUME
 
@@ -100,6 +101,13 @@ class VnfPackage:
         :raises PackageFileError: as :meth:`file`, or it is no such archive
         """
         return read_image_archive(self.file(path))
+
+    def image_contents(self, path: str) -> ImageContents:
+        """Read what images an archive holds, of ``docker save`` or of an OCI image layout.
+
+        :raises PackageFileError: as :meth:`file`, or it is no such archive
+        """
+        return read_image_contents(self.file(path))
 
     def connection_points(self, flavour_id: str | None = None) -> frozenset[str]:
         """Return the names that a CP in a request may have: VduCp nodes of the VNFD and resources

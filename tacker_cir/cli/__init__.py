@@ -7,14 +7,14 @@ import argparse
 import importlib.metadata
 from collections.abc import Sequence
 
-from tacker_cir.cli import build, doctor, registries, samples, validate
+from tacker_cir.cli import build, doctor, images, registries, samples, validate
 from tacker_cir.cli.process import own_log, unwound_by_signals
 from tacker_cir.cli.status import FAULTS, INTERRUPTED, OK, UNREADABLE, USAGE, status_of
 
 __all__ = ["FAULTS", "INTERRUPTED", "OK", "UNREADABLE", "USAGE", "main"]
 
 #: Each module adds its command to the parser.
-_COMMANDS = (build, validate, registries, samples, doctor)
+_COMMANDS = (build, validate, images, registries, samples, doctor)
 
 _STATUSES = """\
 exit status:

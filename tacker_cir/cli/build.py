@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,16 @@ def _add_private_registry(kinds: Any) -> None:
         type=Path,
         metavar="TAR",
         help="registry image made with 'docker save'; without it the VM pulls the image",
+    )
+    registry.add_argument(
+        "--contents",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="archives of 'docker save' or of an OCI image layout whose images the registry shall "
+        "have",
     )
     registry.add_argument(
         "--base-hot", action="store_true", help="the variant with a base HOT and UserData"
@@ -120,6 +131,7 @@ def _build_private_registry(arguments: argparse.Namespace) -> int:
     built = csar.build_private_registry(
         arguments.output,
         image=arguments.image,
+        contents=arguments.contents,
         base_hot=arguments.base_hot,
         vm_image_file=arguments.vm_image_file,
         **_build_options(arguments),
@@ -127,6 +139,8 @@ def _build_private_registry(arguments: argparse.Namespace) -> int:
     _print_built(built)
     if built.image_path:
         print(f"image_path: {built.image_path}")
+    if built.contents:
+        print(f"contents:   {json.dumps(built.contents)}")
     return status.OK
 
 

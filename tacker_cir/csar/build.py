@@ -6,9 +6,9 @@ from __future__ import annotations
 import mimetypes
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from uuid import UUID
@@ -36,10 +36,12 @@ from tacker_cir.csar.vnfd import (
 )
 from tacker_cir.exceptions import io_problem
 from tacker_cir.package import PackageFileError, read_image_archive
+from tacker_cir.params.registry_contents import read_checked
 
 LOG = logging.getLogger(__name__)
 
 IMAGES = "Files/images"
+CONTENTS = "Files/contents"
 
 #: Bytes from which on packing a file takes long enough to say so.
 LARGE = 10_000_000
@@ -60,6 +62,7 @@ class Csar:
     :param image_path: what ``image_path`` of a request must be to use the packed registry image;
         None where none is packed
     :param entries: the files in it
+    :param contents: what ``contents`` of a request must be for the packed images
     """
 
     path: Path
@@ -67,12 +70,14 @@ class Csar:
     vnfd_id: str | None
     image_path: str | None
     entries: tuple[Entry, ...]
+    contents: tuple[str, ...] = ()
 
 
 def build_private_registry(
     output: Path,
     *,
     image: Path | None = None,
+    contents: Sequence[Path] = (),
     base_hot: bool = False,
     package: Path | None = None,
     vm_image: str | None = None,
@@ -90,6 +95,7 @@ def build_private_registry(
     :param output: the zip file to write; an existing one is replaced
     :param image: a ``docker save`` archive of the registry image, for a VM without access to a
         public registry
+    :param contents: archives of images that the registry shall have
     :param base_hot: take the sample with a base HOT instead of the TOSCA-only one
     :param package: a package directory of your own instead of a sample
     :param vm_image: name of the VM's image. With a base HOT an existing image of the VIM; with
@@ -111,7 +117,8 @@ def build_private_registry(
         _require_driver(plan, REGISTRY_DRIVER)
         plan.set_vm(vm_image, vm_image_file and Path(vm_image_file), flavor, sample=not package)
         image_path = plan.add_image(Path(image)) if image else None
-        return _finish(Path(output), plan, files or {}, image_path)
+        packed = tuple(plan.add_contents(Path(archive)) for archive in contents)
+        return replace(_finish(Path(output), plan, files or {}, image_path), contents=packed)
 
 
 def build_kubernetes(
@@ -311,6 +318,16 @@ class _Plan:
             raise UnreadableCsar(f"{image} {failure}") from None
         name = f"{IMAGES}/{image.name}"
         self.add(name, image)
+        return name
+
+    def add_contents(self, archive: Path) -> str:
+        """Add an archive of images and return its path in the package."""
+        try:
+            read_checked(archive)
+        except PackageFileError as failure:
+            raise UnreadableCsar(f"{archive} {failure}") from None
+        name = f"{CONTENTS}/{archive.name}"
+        self.add(name, archive)
         return name
 
 

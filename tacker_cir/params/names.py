@@ -32,6 +32,9 @@ _IMAGE = re.compile(IMAGE_PATTERN, re.ASCII)
 #: Characters of an image's name, its registry included.
 _IMAGE_NAME = 255
 
+# Kubernetes' own since 1.21, of registry.k8s.io or whatever has it in its place.
+_COREDNS = "coredns/coredns"
+
 # Linux' NAME_MAX: Docker and containerd keep a registry's files in a directory of its name.
 _FILE_NAME = 255
 
@@ -117,6 +120,25 @@ def familiar(image: str) -> str:
             image = image.removeprefix(registry)
             return image.removeprefix("library/") if image.count("/") == 1 else image
     return image.removeprefix("library/") if image.count("/") == 1 else image
+
+
+def places_in_registry(image: str) -> list[tuple[str, str | None]]:
+    """Return where an image is in a registry that has it in place of its own registry: name and
+    tag, None for the tag of one that is named by its digest only.
+
+    A mirror is asked for the name without the registry. kubeadm looks for CoreDNS at the top of a
+    repository of one's own, but one level deeper at its default: that image has both names.
+
+    :param image: as Docker or containerd name it; without a registry it is one of Docker Hub
+    :raises ValueError: no image's name, with what is expected instead
+    """
+    server, rest = split_image(image)
+    name, at, _ = rest.partition("@")
+    name, colon, tag = name.partition(":")
+    if "/" not in name and server in (None, "docker.io", "index.docker.io"):
+        name = f"library/{name}"
+    names = [name, "coredns"] if name == _COREDNS else [name]
+    return [(name, tag if colon else None if at else "latest") for name in names]
 
 
 def check_image_name(server: str | None, text: str) -> None:

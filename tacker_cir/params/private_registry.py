@@ -15,9 +15,10 @@ from typing import Any
 from tacker_cir.command import Secret
 from tacker_cir.exceptions import InvalidRequest
 from tacker_cir.hostkeys import KEY_TYPES, parse_public_key
+from tacker_cir.image_contents import ImageContents
 from tacker_cir.login import Credentials
 from tacker_cir.package import ImageArchive, PackageFileError, VnfPackage
-from tacker_cir.params import schema
+from tacker_cir.params import registry_contents, schema
 from tacker_cir.params.names import familiar, split_image
 from tacker_cir.params.private_registry_schema import KEY as KEY
 from tacker_cir.params.private_registry_schema import SCHEMA
@@ -74,6 +75,7 @@ class PrivateRegistryParams:
     :param image: the archive of ``image_path``, None to pull the image
     :param data_path: None for the default, see :class:`tacker_cir.registry.places.Places`
     :param data_volume: None to keep the data on the VM's own disk
+    :param contents: archives whose images the registry shall have
     """
 
     ssh_cp_name: str
@@ -86,6 +88,7 @@ class PrivateRegistryParams:
     registry_image: str = DEFAULT_IMAGE
     data_path: str | None = None
     data_volume: DataVolume | None = None
+    contents: tuple[ImageContents, ...] = ()
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
@@ -144,6 +147,7 @@ class _Reader(Reader):
             docker_package=self._docker_package(),
             registry_image=registry_image,
             data_path=self._data_path(),
+            contents=registry_contents.read(self),
         )
 
     def _host_keys(self) -> tuple[tuple[str, str], ...]:

@@ -13,10 +13,11 @@ from __future__ import annotations
 import functools
 import http.client
 import io
+import math
 import os
 import re
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -47,14 +48,22 @@ LIFETIME = 60
 GRACE = 5
 
 # Ends when either side does. Where the registry takes no more, its last words are waited for.
+# Not with "wait -n", which waits for ever where the first one has ended before it is called.
 _RELAY = r"""
 exec 3<>"/dev/tcp/$1/$2" 4<&0 || exit 1
 printf '%s' "$3"
 cat <&4 >&3 2>/dev/null &
-cat <&3 &
-answers=$!
-wait -n || wait "$answers"
-kill $(jobs -p) 2>/dev/null
+questions=$!
+{
+  trap 'kill "$answers"' TERM
+  cat <&3 &
+  answers=$!
+  wait "$answers"
+  kill "$questions"
+} 2>/dev/null &
+reader=$!
+wait "$questions" && kill "$reader"
+wait "$reader"
 """
 # What the relay says once it is connected; a login shell may say something before it.
 _CONNECTED = b"tacker_cir: connected\n"
@@ -115,6 +124,10 @@ class Stream:
     def __init__(self, line: Line, deadline: Deadline, most: int = MOST):
         self._line, self._deadline, self._left = line, deadline, most
 
+    def begin(self, deadline: Deadline, most: int = MOST) -> None:
+        """Begin another question, which has a deadline and a size of its own."""
+        self._deadline, self._left = deadline, most
+
     def sendall(self, data: bytes) -> None:
         """Send everything.
 
@@ -163,20 +176,24 @@ class _Errors:
 
 
 @contextmanager
-def dial(connection: Connection, host: str, port: int, timeout: float) -> Iterator[Stream]:
+def dial(
+    connection: Connection, host: str, port: int, timeout: float, lifetime: float | None = None
+) -> Iterator[Stream]:
     """Open a TCP connection from the node.
 
-    :param timeout: seconds for all that is done with it
+    :param timeout: seconds to connect
+    :param lifetime: seconds for all that is done with it, None for ``timeout``
     :raises NotResolved: the name is not known
     :raises NotConnected: no connection in time
     :raises paramiko.SSHException: the machine itself does not answer any more
     """
-    deadline = Deadline(timeout)
-    words = ("env", "LC_ALL=C", "timeout", str(LIFETIME), "bash", "-c", _RELAY, "bash")
+    deadline, whole = Deadline(timeout), timeout if lifetime is None else lifetime
+    most = max(LIFETIME, math.ceil(whole) + GRACE)
+    words = ("env", "LC_ALL=C", "timeout", str(most), "bash", "-c", _RELAY, "bash")
     command = Command(
         (*words, host, str(port), _CONNECTED.decode()), f"connect to {host} port {port}"
     )
-    with connection.session(command.line(), timeout + GRACE) as channel:
+    with connection.session(command.line(), whole + GRACE) as channel:
         try:
             _wait_until_connected(
                 Stream(channel, deadline, MOST_SAID), Stream(_Errors(channel), deadline, MOST_SAID)
@@ -185,7 +202,7 @@ def dial(connection: Connection, host: str, port: int, timeout: float) -> Iterat
             raise NotConnected(f"no answer for {timeout:.0f} seconds") from None
         except Endless:
             raise NotConnected("the login shell talks without an end") from None
-        yield Stream(channel, deadline)
+        yield Stream(channel, Deadline(whole) if lifetime else deadline)
 
 
 def _wait_until_connected(stdout: Stream, stderr: Stream) -> None:
@@ -267,18 +284,77 @@ def get(
     :raises http.client.HTTPException: the answer is not HTTP
     :raises OSError: the connection broke, or did not end in time or size
     """
-    client = http.client.HTTPConnection(host, port)
-    if tls is not None:
-        client.default_port = http.client.HTTPS_PORT
-    secured = None if tls is None else _Tls(stream, tls, host)
-    client.sock = secured or stream
-    client.request("GET", path, headers=dict(headers))
-    answer = client.getresponse()
-    received = {
-        name.lower(): ", ".join(answer.headers.get_all(name, ())) for name in answer.headers
-    }
-    body = answer.read(KEEP_BODY).decode("utf-8", "replace")
-    return Answer(answer.status, received, body, secured.validity if secured else None)
+    return Exchange(stream, host, port, tls).ask("GET", path, headers)
+
+
+class Exchange:
+    """Questions over one connection, one after the other.
+
+    :param stream: an open connection to the server
+    :param host: name or address, for the Host header and the certificate
+    :param tls: None for HTTP
+    :raises ssl.SSLError: TLS failed
+    :raises OSError: the connection broke, or did not end in time or size
+    """
+
+    def __init__(self, stream: Stream, host: str, port: int, tls: ssl.SSLContext | None):
+        self._client = http.client.HTTPConnection(host, port)
+        if tls is not None:
+            self._client.default_port = http.client.HTTPS_PORT
+        # It would open another connection from here where the server has closed this one.
+        self._client.auto_open = 0
+        self._secured = None if tls is None else _Tls(stream, tls, host)
+        self._client.sock = self._secured or stream
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: Iterable[bytes] = (),
+        size: int | None = None,
+    ) -> Answer:
+        """Ask and return the answer, of which the beginning is read.
+
+        :param body: portions of what is sent along
+        :param size: bytes of it, None where nothing is
+        :raises http.client.HTTPException: the answer is not HTTP
+        :raises OSError: the connection broke, or did not end in time or size
+        """
+        client = self._client
+        client.putrequest(method, path)
+        for name, value in headers.items():
+            client.putheader(name, value)
+        if size is not None:
+            client.putheader("Content-Length", str(size))
+        client.endheaders()
+        refused = self._send(body)
+        try:
+            answer = client.getresponse()
+        except (http.client.HTTPException, OSError) as error:
+            raise (refused or error) from None
+        received = {
+            name.lower(): ", ".join(answer.headers.get_all(name, ())) for name in answer.headers
+        }
+        text = answer.read(KEEP_BODY).decode("utf-8", "replace")
+        validity = self._secured.validity if self._secured else None
+        # Of what was neither sent nor read, the rest would be taken for the next answer.
+        self.stays = refused is None and answer.isclosed() and client.sock is not None
+        return Answer(answer.status, received, text, validity)
+
+    #: Whether another question may be asked.
+    stays = False
+
+    def _send(self, body: Iterable[bytes]) -> OSError | None:
+        """Send a body; return what ended it. Who refuses one may say why and close."""
+        for portion in body:
+            try:
+                self._client.send(portion)
+            except TimeoutError:
+                raise
+            except OSError as error:
+                return error
+        return None
 
 
 class _Reader(io.RawIOBase):

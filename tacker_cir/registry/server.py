@@ -19,7 +19,7 @@ from tacker_cir.inventory import Node
 from tacker_cir.package import ImageArchive
 from tacker_cir.params.private_registry import PrivateRegistryParams
 from tacker_cir.reading import answer_of
-from tacker_cir.registry import container, serving
+from tacker_cir.registry import container, contents, serving
 from tacker_cir.registry.container import ContainerSpec
 from tacker_cir.registry.places import Places
 from tacker_cir.ssh import Connection
@@ -83,6 +83,7 @@ def ensure_registry(
     image_id = _ensure_image(machine, params, report)
     _ensure_container(machine, _spec(params, places, image_id), report)
     serving.wait_until_serving(machine, node, params.port_no)
+    report.changes += contents.ensure(machine, node, params, places)
     for change in report.changes:
         LOG.info("%s: %s", machine.node, change)
     if not report.changes:

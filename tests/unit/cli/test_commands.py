@@ -9,6 +9,7 @@ import re
 import stat
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,13 @@ from tacker_cir import cli, csar
 from tacker_cir.metadata import MAX_VALUE
 from tacker_cir.params import registry_metadata
 from tacker_cir.vnflcm import find_request_faults
+from tacker_cir.vnflcm.shapes import MAX_VALUE
+from tests.image_archives import Image, layer, layout_of, write
 
 GUIDE = Path(__file__).parents[3] / "doc/source"
 COMMANDS = (
     "validate",
+    "images",
     "registries",
     "samples",
     "doctor",
@@ -221,3 +225,69 @@ def test_no_list(content, tmp_path, capsys):
     path.write_text(content)
     assert cli.main(["registries", str(path)]) == cli.UNREADABLE
     assert capsys.readouterr().err.startswith(f"tacker-cir: {path} ")
+
+
+@pytest.fixture
+def images(tmp_path):
+    """An archive with all that Kubernetes 1.34.1 needs but etcd and the network's own."""
+    names = [f"registry.k8s.io/{name}:v1.34.1" for name in (
+        "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy",
+    )]  # fmt: skip
+    names += ["registry.k8s.io/coredns/coredns:v1.12.1", "registry.k8s.io/pause:3.10.1"]
+    made = [Image((name,), (layer(name),)) for name in names]
+    return write(tmp_path / "kube.tar", layout_of(*made))
+
+
+def test_what_archives_hold(images, capsys):
+    assert cli.main(["images", str(images)]) == cli.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6 and all(line.startswith(f"ok     {images}: ") for line in lines)
+    assert re.search(
+        r": coredns/coredns:v1.12.1, coredns:v1.12.1 for linux/amd64, 0.0 MB, sha256:[0-9a-f]{64}$",
+        lines[4],
+    )
+
+
+def test_what_archives_lack_for_kubernetes(images, tmp_path, capsys):
+    words = ["images", str(images), "--kubernetes", "1.34.1"]
+    assert cli.main(words) == cli.FAULTS
+    faults = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAULT")]
+    assert faults == ["FAULT  Kubernetes 1.34.1 needs etcd:3.6.4-0, which is not there"]
+
+    etcd = write(tmp_path / "etcd.tar", layout_of(Image(("quay.example/etcd:3.6.4-0",))))
+    assert cli.main(["images", str(images), str(etcd), *words[2:], "-f", "json"]) == cli.OK
+    told = json.loads(capsys.readouterr().out)
+    assert [archive["file"] for archive in told["archives"]] == [str(images), str(etcd)]
+    assert told["archives"][1]["images"][0]["in_registry"] == ["etcd:3.6.4-0"]
+    assert [image["present"] for image in told["needed"]] == [True] * 7
+    assert told["faults"] == []
+
+
+def test_an_archive_that_is_none_or_damaged(images, tmp_path, capsys):
+    members = {
+        name: bytes(len(content)) if name.startswith("blobs") and content[:1] != b"{" else content
+        for name, content in layout_of(Image(("app:1",))).items()
+    }
+    damaged = write(tmp_path / "damaged.tar", members)
+    assert cli.main(["images", str(tmp_path / "gone.tar"), str(damaged), str(images)]) == cli.FAULTS
+    told = capsys.readouterr().out
+    assert f"FAULT  {tmp_path}/gone.tar: cannot be read (No such file or directory)" in told
+    assert f"FAULT  {damaged}: is damaged" in told
+    assert told.count("\nok") + told.startswith("ok") == 6
+
+
+def test_a_version_that_is_not_known(images, capsys):
+    assert cli.main(["images", str(images), "--kubernetes", "1.5.0"]) == cli.USAGE
+    assert "expected a version of Kubernetes, 1.20.P to" in capsys.readouterr().err
+
+
+def test_a_package_with_contents(images, tmp_path, capsys):
+    package = tmp_path / "registry.zip"
+    words = ["csar", "build", "private-registry", "--base-hot", "--output", str(package)]
+    assert cli.main([*words, "--contents", str(images)]) == cli.OK
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("contents:")]
+    assert json.loads(line.partition(":")[2]) == ["Files/contents/kube.tar"]
+    with zipfile.ZipFile(package) as packed:
+        assert packed.read("Files/contents/kube.tar") == images.read_bytes()
+    assert cli.main([*words, "--contents", str(package)]) == cli.UNREADABLE
+    assert "is not a readable tar archive" in capsys.readouterr().err
