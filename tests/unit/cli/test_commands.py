@@ -19,7 +19,6 @@ from tacker_cir import cli, csar
 from tacker_cir.metadata import MAX_VALUE
 from tacker_cir.params import registry_metadata
 from tacker_cir.vnflcm import find_request_faults
-from tacker_cir.vnflcm.shapes import MAX_VALUE
 from tests.image_archives import Image, layer, layout_of, write
 
 GUIDE = Path(__file__).parents[3] / "doc/source"
