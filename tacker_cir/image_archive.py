@@ -287,7 +287,7 @@ def _described(archive: tarfile.TarFile, source: _Source) -> Iterator[Member]:
         if info is None:
             return
         # tarfile would keep them all.
-        archive.members = []
+        archive.members = []  # type: ignore[attr-defined]
         if info.issym() or info.islnk():
             yield _link(info)
         elif info.isfile() and not info.issparse():

@@ -40,6 +40,7 @@ from tacker_cir.host import certs_d
 from tacker_cir.host import docker as host_docker
 from tacker_cir.host.runtimes.docker import daemon_entries
 from tacker_cir.image_archive import PackageFileError, read_image_archive
+from tacker_cir.image_contents import check_blobs, read_image_contents
 from tacker_cir.params import k8s_cluster, private_registry, registry_metadata
 from tacker_cir.params.certificates import CertificateFault, read_certificates, read_key, to_pem
 from tacker_cir.params.private_registry import PrivateRegistryParams
@@ -47,6 +48,7 @@ from tacker_cir.registry.container import ContainerSpec
 from tacker_cir.render import apt, docker, docker_auth, docker_daemon, hosts, kubeadm
 from tacker_cir.render.no_proxy import no_proxy
 from tacker_cir.runtimes import RUNTIMES
+from tests.image_archives import Image, docker_members, layer, layout_of, write
 from tests.machine import DEBIAN_12
 from tests.unit import cluster_requests
 from tests.unit.conftest import docker_archive, oci_archive, write_tar
@@ -544,6 +546,30 @@ class TestFiles:
         else:
             COUNTS["image archives accepted"] += 1
             assert archive.tags and set(archive.image_ids) == set(archive.tags)
+
+    @given(data=st.data())
+    @generated()
+    def test_contents(self, tmp_path_factory, data):
+        make = data.draw(st.sampled_from([docker_members, layout_of]))
+        mode = data.draw(st.sampled_from(["w", "w:gz", "w:bz2", "w:xz"]))
+        packed = data.draw(st.booleans())
+        members = make(Image(("a.example/b:1",), (layer(1, 100), layer(2, 100)), packed=packed))
+        path = tmp_path_factory.getbasetemp() / "contents.tar"
+        if data.draw(st.booleans()):
+            name = data.draw(st.sampled_from(sorted(members)))
+            members[name] = data.draw(damaged(members[name]))
+            write(path, members, mode)
+        else:
+            path.write_bytes(data.draw(damaged(write(path, members, mode).read_bytes())))
+        try:
+            contents = read_image_contents(path)
+            check_blobs(contents)
+        except PackageFileError as error:
+            COUNTS["contents refused"] += 1
+            assert str(error)
+        else:
+            COUNTS["contents accepted"] += 1
+            assert contents.images and all(image.names for image in contents.images)
 
     @given(data=st.data())
     @generated()
