@@ -14,6 +14,7 @@ import io
 import json
 import posixpath
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -508,7 +509,7 @@ def _packed_digests(path: Path, layers: Iterable[Member]) -> dict[Member, tuple[
                     allowed -= len(portion)
                     if allowed < 0:
                         raise PackageFileError(f"stands for more than {MAX_UNPACKED} bytes")
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError, ValueError, zlib.error) as error:
             if isinstance(error, PackageFileError):
                 raise
             raise PackageFileError(f"is damaged: {shown(member.name, 100)} ({error})") from None
