@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 
 import pytest
 
@@ -211,3 +212,30 @@ def test_the_command_answers_with_json(lab):
     said = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert said.returncode == 1
     assert "x" in json.loads(said.stdout)["error"]
+
+
+def test_a_volume_outlives_its_machine(lab, machine):
+    volume = str(uuid.uuid4())
+    lab.create_volume(volume, 1)
+    link = f"/dev/disk/by-id/virtio-{volume[:20]}"
+    try:
+        machine("own-first")
+        assert lab.attach("own-first", volume) == "/dev/vdb"
+        lab.sh("own-first", f"mkfs.ext4 -q {link}; mount {link} /mnt; echo kept >/mnt/file")
+        before = lab.state("own-first")
+        lab.run("own-first", ["systemctl", "reboot"])
+        old = (None, before["leader"])
+        wait_for(lambda: lab.state("own-first")["leader"] not in old, "the reboot", 30)
+        assert lab.sh("own-first", f"mount {link} /mnt; cat /mnt/file") == "kept"
+        with pytest.raises(LabError, match="no machine has it"):
+            lab.attach("own-first", volume)
+        lab.delete("own-first")
+
+        machine("own-second", OTHER_ADDRESS)
+        lab.attach("own-second", volume)
+        assert lab.sh("own-second", f"mount {link} /mnt; cat /mnt/file; umount /mnt") == "kept"
+        lab.detach("own-second", volume)
+        assert lab.sh("own-second", "ls /dev/disk/by-id; ls /dev/vd* 2>/dev/null || :") == ""
+    finally:
+        lab.delete_volume(volume)
+    assert not any(volume in line for line in lab.leftovers())

@@ -94,6 +94,8 @@ class Cloud:
         self._supervisor.kill_all()
         for server in self._records.all("servers"):
             self._lab.delete(server["machine"])
+        for volume in self.volumes():
+            self._lab.delete_volume(volume["id"])
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def stop_conductor(self) -> None:
@@ -161,6 +163,10 @@ class Cloud:
     def servers(self) -> list[Record]:
         """The Nova servers there are; "machine" is the name of a server's machine in the lab."""
         return self._records.all("servers")
+
+    def volumes(self) -> list[Record]:
+        """The Cinder volumes there are."""
+        return self._records.all("volumes")
 
     @property
     def _marker(self) -> Path:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The machines by hand: python -m tests.testbed.machines up | create | state | shell | ... | down.
 
-create, delete and state answer with JSON on stdout; a failure is {"error": ...} and exit 1.
+create, delete, state and attach answer with JSON on stdout; a failure is {"error": ...} and exit 1.
 """
 
 from __future__ import annotations
@@ -57,6 +57,17 @@ def _do(lab: MachineLab, options: argparse.Namespace) -> dict[str, object] | int
             if options.name:
                 return lab.state(options.name)
             return {name: lab.state(name) for name in lab.machines()}
+        case "create-volume":
+            lab.create_volume(options.id, options.gigabytes)
+            return {}
+        case "delete-volume":
+            lab.delete_volume(options.id)
+            return {}
+        case "attach":
+            return {"device": lab.attach(options.name, options.id)}
+        case "detach":
+            lab.detach(options.name, options.id)
+            return {}
         case "shell":
             return lab.shell(options.name, options.argv or ("bash", "-l"))
     return None
@@ -83,6 +94,14 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("delete", help="destroy a machine").add_argument("name")
     state = commands.add_parser("state", help="state of one machine, or of all")
     state.add_argument("name", nargs="?")
+    made = commands.add_parser("create-volume", help="make a blank volume")
+    made.add_argument("id")
+    made.add_argument("--gigabytes", type=int, default=1)
+    commands.add_parser("delete-volume", help="remove a volume").add_argument("id")
+    for verb, what in (("attach", "give a volume to a machine"), ("detach", "take one from it")):
+        command = commands.add_parser(verb, help=what)
+        command.add_argument("name")
+        command.add_argument("id")
     shell = commands.add_parser("shell", help="a root shell, or a command, inside a machine")
     shell.add_argument("name")
     shell.add_argument("argv", nargs=argparse.REMAINDER)

@@ -12,10 +12,20 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.testbed.machines import cgroups, guests, leftovers, limits, network, packages, services
+from tests.testbed.machines import (
+    cgroups,
+    guests,
+    leftovers,
+    limits,
+    network,
+    packages,
+    services,
+    volumes,
+)
 from tests.testbed.machines.host import CACHE, NETNS, RUN, LabError, locked, remove, step
 from tests.testbed.machines.machine import Machine
 from tests.testbed.machines.parts import Prepared
+from tests.testbed.machines.volumes import Volume
 
 
 class MachineLab:
@@ -58,7 +68,11 @@ class MachineLab:
 
     def leftovers(self) -> list[str]:
         """What of the lab is still on this host, in words; empty after down."""
-        return [*leftovers.find(self.netns), *leftovers.files(self.dir, self._disks)]
+        return [
+            *leftovers.find(self.netns),
+            *leftovers.files(self.dir, self._disks, self._volumes),
+            *(f"loop device {loop}" for loop in volumes.loops(self._volumes)),
+        ]
 
     def machines(self) -> list[str]:
         """Names of the machines that there are, running or not."""
@@ -88,7 +102,36 @@ class MachineLab:
         """Destroy a machine at once, with all it has written; an absent one is no error."""
         machine = self._machine(name)
         with locked(self._lock, shared=True):
+            loops = [path.read_text().strip() for path in machine.state_dir.glob("volumes/*")]
             machine.delete()
+            volumes.release(loops)
+
+    def create_volume(self, volume: str, gigabytes: int) -> None:
+        """Make a blank volume.
+
+        :param volume: its id.
+        :raises LabError: there is one with that id.
+        """
+        with locked(self._lock, shared=True):
+            self._volume(volume).create(gigabytes)
+
+    def delete_volume(self, volume: str) -> None:
+        """Remove a volume with its data; an absent one is no error."""
+        with locked(self._lock, shared=True):
+            self._volume(volume).delete()
+
+    def attach(self, name: str, volume: str) -> str:
+        """Give a volume to a running machine, for later boots too, and return its device there.
+
+        :raises LabError: there is no such volume, or a machine has it.
+        """
+        with locked(self._lock, shared=True):
+            return self._volume(volume).attach(self._machine(name))
+
+    def detach(self, name: str, volume: str) -> None:
+        """Take a volume from a machine; where either is not there, it is no error."""
+        with locked(self._lock, shared=True):
+            self._volume(volume).detach(self._machine(name))
 
     def state(self, name: str) -> dict[str, object]:
         """State of a machine: {"state": "running" | "stopped" | "absent", "address": ...,
@@ -160,6 +203,13 @@ class MachineLab:
         return self.cache / "machines" / self.netns
 
     @property
+    def _volumes(self) -> Path:
+        return self.cache / "volumes" / self.netns
+
+    def _volume(self, volume: str) -> Volume:
+        return Volume(volume, self._volumes)
+
+    @property
     def _record(self) -> Path:
         return self.dir / "prepared.json"
 
@@ -174,7 +224,9 @@ class MachineLab:
         cgroups.kill(self.netns)
         cgroups.remove(self.netns)
         network.down(self.netns)
+        volumes.free(self._volumes)
         remove(self._disks)
+        remove(self._volumes)
         remove(self.dir)
         limits.restore(self.cache, self.netns)
 

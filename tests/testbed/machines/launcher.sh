@@ -25,6 +25,11 @@ set -- --bind="$DISK/docker:/var/lib/docker" --bind="$DISK/containerd:/var/lib/c
 [ ! -c /dev/kmsg ] || set -- "$@" --bind=/dev/kmsg
 
 boot() {
+    # What udev would make of the volumes' serial numbers.
+    set -- "$@" --bind-ro="$STATE/by-id:/dev/disk/by-id"
+    for volume in "$STATE"/volumes/*; do
+        [ ! -f "$volume" ] || set -- "$@" --bind="$(cat "$volume"):/dev/${volume##*/}"
+    done
     for group in $GUEST_CGROUPS; do
         sh -c 'echo $PPID > "$0"' "$group/cgroup.procs"
     done

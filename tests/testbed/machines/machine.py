@@ -156,6 +156,7 @@ class Machine:
         self, base: Path, address: str, image: str, ssh_host_key: str | None, boot: Boot | None
     ) -> None:
         (self.state_dir / "root").mkdir(parents=True)
+        (self.state_dir / "by-id").mkdir()
         identity = _identity(self.name, ssh_host_key, self.state_dir)
         told = guests.seed(self.name, boot) if boot else {}
         files = {**guests.files(image, base), **told, **identity}

@@ -14,7 +14,9 @@ What differs from the real services:
   it as secondary ones. A floating IP does not survive a reboot inside the machine.
 - The machine learns user_data and the public key of key_name from a directory (cloud-init's data
   source NoCloud), not from a metadata service or a config drive.
-- flavor, security groups, availability zone and volumes have no effect on the machine.
+- flavor, security groups and availability zone have no effect on the machine.
+- A volume is a block device of the machine that it is attached to, by the serial number that QEMU
+  would give it; one of block_device_mapping_v2 tells the machine's image and is no device.
 - A server that Heat replaces loses its machine before the new one is made (the real one would
   lose its ports then), as both have the same address.
 """
@@ -126,9 +128,7 @@ Flavor = _plain("Flavor", flavor.NovaFlavor, "flavors")
 ServerGroup = _plain("ServerGroup", server_group.ServerGroup, "server_groups")
 Net = _plain("Net", net.Net, "networks")
 WebImage = _plain("WebImage", glance_image.GlanceWebImage, "images")
-Volume = _plain("Volume", cinder_volume.CinderVolume, "volumes")
 SecurityGroup = _plain("SecurityGroup", security_group.SecurityGroup, "security_groups")
-VolumeAttachment = _plain("VolumeAttachment", cinder_volume.CinderVolumeAttachment, "attachments")
 
 
 class KeyPair(_plain("KeyPair", keypair.KeyPair, "keypairs")):
@@ -136,6 +136,53 @@ class KeyPair(_plain("KeyPair", keypair.KeyPair, "keypairs")):
 
     def handle_create(self):
         self._add({"id": self.properties["name"], "public_key": self.properties["public_key"]})
+
+
+class Volume(_plain("Volume", cinder_volume.CinderVolume, "volumes")):
+    """A volume that outlives the machines to which it is attached."""
+
+    def handle_create(self):
+        made = self._add({})
+        gigabytes = str(self.properties["size"] or 1)
+        _Command("create-volume", made["id"], "--gigabytes", gigabytes).wait()
+
+    def handle_delete(self):
+        if self.resource_id is not None:
+            _Command("delete-volume", self.resource_id).wait()
+        super().handle_delete()
+
+
+class VolumeAttachment(
+    _plain("VolumeAttachment", cinder_volume.CinderVolumeAttachment, "attachments")
+):
+    """A volume's being a device of a server; its id is the volume's, as in Nova."""
+
+    def handle_create(self):
+        volume = self.properties["volume_id"]
+        if RECORDS.get("volumes", volume) is None:
+            raise exception.EntityNotFound(entity="VolumeID", name=volume)
+        self._attach(self.properties["instance_uuid"], volume)
+        self._add({"id": volume})
+
+    def handle_update(self, json_snippet, tmpl_diff, prop_diff):
+        self._detach()
+        known = {**self.properties, **prop_diff}
+        self._attach(known["instance_uuid"], known["volume_id"])
+        super().handle_update(json_snippet, tmpl_diff, prop_diff)
+
+    def handle_delete(self):
+        if self.resource_id is not None and self._show_resource() is not None:
+            self._detach()
+        super().handle_delete()
+
+    def _attach(self, server_id, volume):
+        _Command("attach", RECORDS.get("servers", server_id)["machine"], volume).wait()
+
+    def _detach(self):
+        owner = RECORDS.get("servers", self._show_resource()["instance_uuid"])
+        # With its server a volume is detached, too.
+        if owner is not None:
+            _Command("detach", owner["machine"], self.resource_id).wait()
 
 
 class Subnet(_plain("Subnet", subnet.Subnet, "subnets")):
