@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -44,6 +45,11 @@ _PORT = "OS::Neutron::Port"
 _FLOATING_IP = "OS::Neutron::FloatingIP"
 _SERVER = "OS::Nova::Server"
 _GROUP = "OS::Heat::AutoScalingGroup"
+_VOLUME = "OS::Cinder::Volume"
+# Its physical id is that of the volume (Nova's API, "Servers with volume attachments").
+_ATTACHMENT = "OS::Cinder::VolumeAttachment"
+# Becomes a part of paths and of command lines.
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -220,6 +226,30 @@ def find_floating_address(resources: Sequence[Resource], name: str) -> str:
     known = sorted({r.name for r in resources if r.type == _FLOATING_IP})
     hint = did_you_mean(name, known) if known else "the stack has no floating IP at all"
     raise InventoryError(f"the stack has no floating IP {name!r}; {hint}")
+
+
+def find_volume(resources: Sequence[Resource], name: str) -> str:
+    """Return the id of a volume.
+
+    :param name: of the resource that makes or attaches it
+    :raises InventoryError: there is none, or several, or it is not there yet
+    """
+    kinds = (_VOLUME, _ATTACHMENT)
+    found = {r.physical_id for r in resources if r.name == name and r.type in kinds}
+    if not found:
+        known = sorted({r.name for r in resources if r.type in kinds})
+        hint = did_you_mean(name, known) if known else "the stack has no volume at all"
+        raise InventoryError(f"the stack has no volume or attachment named {name!r}; {hint}")
+    if len(found) > 1:
+        raise InventoryError(
+            f"the stack has {len(found)} volumes named {name!r}; expected one, as a registry VNF "
+            "has exactly one VM"
+        )
+    (volume,) = found
+    if not _UUID.fullmatch(volume):
+        told = f"has the id {shown(volume)!r}, not that of a volume" if volume else "is not made"
+        raise InventoryError(f"volume {name!r} of the stack {told}. {_SERVES}")
+    return volume
 
 
 def _paired(

@@ -10,7 +10,7 @@ here, and a mended version of it counts for the packages that are onboarded alre
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,19 @@ import bcrypt
 from tacker_cir.exceptions import Fault, InvalidRequest
 from tacker_cir.login import Credentials, load_private_key
 from tacker_cir.package import VnfPackage
-from tacker_cir.params import boot_options
+from tacker_cir.params import boot_options, private_registry, registry_volume
 from tacker_cir.params.boot_options import BootOptions
 from tacker_cir.render import cloud_config
 
-#: The base HOT's parameters: images, flavors and networks; and how VMs boot, which is hidden.
-NFV, BOOT = "nfv", "boot"
+#: The base HOT's parameters: images, flavors and networks; how VMs boot, which is hidden; and the
+#: volume for the registry's data.
+NFV, BOOT, DATA = "nfv", "boot", "data"
 #: Members of ``additionalParams`` and what they are called in ``nfv``.
 _MADE_OF = {"vm_image": "image", "vm_flavor": "flavor"}
 #: Members of ``additionalParams`` that ``boot`` has under the same name.
-_BOOT_OPTIONS = tuple(name for name in boot_options.NAMES if name not in _MADE_OF)
+_BOOT_OPTIONS = tuple(name for name in boot_options.VM_NAMES if name not in _MADE_OF)
+#: What members of ``additionalParams`` are called in ``data``.
+_DATA_OPTIONS = {boot_options.DATA_VOLUME_SIZE: "size", boot_options.DATA_VOLUME_ID: "id"}
 # Tacker keeps the parameters as Python's repr() and reads them as YAML, which differ in what a
 # backslash in a text means, and hands Heat what it has read at each heal. The base HOT puts these
 # characters back.
@@ -68,7 +71,7 @@ def hot_parameters(
     package: VnfPackage,
     logins: Mapping[str, Credentials],
 ) -> dict[str, Any]:
-    """Return the base HOT's parameters ``nfv`` and, where it has such a one, ``boot``.
+    """Return the base HOT's parameters ``nfv`` and, where it has such ones, ``boot`` and ``data``.
 
     :param base_hot: the base HOT under ``heat_template``, nested templates by file name. The
         defaults of its parameters are what the request leaves open.
@@ -92,16 +95,18 @@ def hot_parameters(
         for link in request.ext_virtual_links or ()
         for ext_cp in link.ext_cps
     }
+    given = request.additional_params or {}
+    made = {NFV: nfv, **_data_parameter(given, declared)}
     if BOOT not in declared:
-        _refuse_boot_options(request.additional_params or {})
-        return {NFV: nfv}
+        _refuse(given, _BOOT_OPTIONS, BOOT)
+        return made
     boot = copy.deepcopy(declared[BOOT]["default"])
     for vdu, vm in boot.items():
         _set(vm, options, vdu, {name: name for name in _BOOT_OPTIONS})
         if vdu in logins and not vm["key_name"] and not vm["user_data"]:
             vm["user_data"] = login_user_data(logins[vdu])
         vm["user_data"] = vm["user_data"].translate(_ESCAPES)
-    return {NFV: nfv, BOOT: boot}
+    return {**made, BOOT: boot}
 
 
 def login_user_data(login: Credentials) -> str:
@@ -136,11 +141,34 @@ def _hash(password: str) -> str:
     return bcrypt.hashpw(text, bcrypt.gensalt(10)).decode()
 
 
-def _refuse_boot_options(given: Mapping[str, Any]) -> None:
-    problem = f"the VNF package's base HOT has no parameter {BOOT} to hand this on"
-    faults = [
-        Fault(f"{boot_options.PATH}.{name}", problem) for name in _BOOT_OPTIONS if name in given
-    ]
+def _data_parameter(
+    given: Mapping[str, Any], declared: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Return ``data`` where the base HOT has it.
+
+    :param given: ``additionalParams`` of the request, already checked
+    :param declared: the base HOT's parameters
+    :raises InvalidRequest: there is none to hand the request's volume on, or the request has none
+        that the registry could use
+    """
+    if DATA not in declared:
+        _refuse(given, _DATA_OPTIONS, DATA)
+        return {}
+    data = declared[DATA]["default"]
+    named = {key: given[name] for name, key in _DATA_OPTIONS.items() if name in given}
+    if named:
+        data = {"size": 0, "id": "", **named}
+    registry = given.get(private_registry.KEY)
+    if isinstance(registry, Mapping) and registry_volume.KEY in registry and not any(data.values()):
+        problem = f"the VNF has no volume; give {' or '.join(_DATA_OPTIONS)} beside it"
+        path = f"{boot_options.PATH}.{private_registry.KEY}.{registry_volume.KEY}"
+        raise InvalidRequest([Fault(path, problem)])
+    return {DATA: data}
+
+
+def _refuse(given: Mapping[str, Any], names: Iterable[str], parameter: str) -> None:
+    problem = f"the VNF package's base HOT has no parameter {parameter} to hand this on"
+    faults = [Fault(f"{boot_options.PATH}.{name}", problem) for name in names if name in given]
     if faults:
         raise InvalidRequest(faults)
 

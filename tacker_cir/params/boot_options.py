@@ -2,7 +2,7 @@
 """What a request says of the VMs beside the drivers' own parameters: members of
 ``additionalParams`` that a package's UserData hands to Heat.
 
-Each is one value for all VMs, or an object with one by VDU.
+Each is one value for all VMs, or an object with one by VDU; those of the volume are one value.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from tacker_cir.exceptions import Fault, InvalidRequest
 from tacker_cir.package import PackageFileError, VnfPackage
 from tacker_cir.params import bounds, schema
 from tacker_cir.params.fields import PACKAGE_PATH, string
+from tacker_cir.params.private_registry_schema import KEY as _REGISTRY
+from tacker_cir.params.registry_volume import KEY as _DATA_VOLUME
 
 PATH = "additionalParams"
 #: The member of ``additionalParams`` that names the package's UserData.
@@ -42,6 +44,20 @@ _VALUES: dict[str, dict[str, Any]] = {
         maxLength=bounds.MAX_TEXT,
     ),
 }
+#: The volume for the registry's data: gigabytes of one that is made with the VNF, or the id of one
+#: that is there.
+DATA_VOLUME_SIZE, DATA_VOLUME_ID = "data_volume_size", "data_volume_id"
+_VOLUME: dict[str, dict[str, Any]] = {
+    DATA_VOLUME_SIZE: {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 1024 * 1024,
+        "description": "the size of the volume to be made, in GB",
+    },
+    DATA_VOLUME_ID: string(
+        "the id of a volume of Cinder", pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z"
+    ),
+}
 
 
 def _by_vdu(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,10 +74,11 @@ def _by_vdu(value: Mapping[str, Any]) -> dict[str, Any]:
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "an object",
-    "properties": {name: _by_vdu(value) for name, value in _VALUES.items()},
+    "properties": {name: _by_vdu(value) for name, value in _VALUES.items()} | _VOLUME,
 }
-#: The members of ``additionalParams`` that are read here.
-NAMES = tuple(_VALUES)
+#: The members of ``additionalParams`` that are of VMs, and all that are read here.
+VM_NAMES = tuple(_VALUES)
+NAMES = (*VM_NAMES, *_VOLUME)
 
 
 class BootOptions:
@@ -95,7 +112,7 @@ def parse(
     given = {name: params[name] for name in NAMES if name in params}
     faults = bounds.find_excess(given, PATH) or schema.find_faults(given, SCHEMA, PATH)
     if not faults:
-        faults = _unknown_vdus(given, vdus)
+        faults = _unknown_vdus(given, vdus) + _volume_faults(given, params)
     if not faults and package is not None:
         given, faults = _with_files(given, package)
     if faults:
@@ -135,6 +152,19 @@ def _unknown_vdus(given: Mapping[str, Any], vdus: Collection[str]) -> list[Fault
         for vdu in value
         if vdu not in vdus
     ]
+
+
+def _volume_faults(given: Mapping[str, Any], params: Mapping[str, Any]) -> list[Fault]:
+    """Refuse two volumes, and one that the registry would not use."""
+    present = [name for name in _VOLUME if name in given]
+    if len(present) > 1:
+        problem = f"expected this or {DATA_VOLUME_SIZE}, not both"
+        return [Fault(schema.join(PATH, DATA_VOLUME_ID), problem)]
+    registry = params.get(_REGISTRY)
+    if not present or not isinstance(registry, Mapping) or _DATA_VOLUME in registry:
+        return []
+    problem = f"is missing; without it the data do not lie on the volume of {present[0]}"
+    return [Fault(schema.join(PATH, _REGISTRY, _DATA_VOLUME), problem)]
 
 
 def _is_text(value: str) -> bool:

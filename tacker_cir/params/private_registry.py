@@ -18,7 +18,7 @@ from tacker_cir.hostkeys import KEY_TYPES, parse_public_key
 from tacker_cir.image_contents import ImageContents
 from tacker_cir.login import Credentials
 from tacker_cir.package import ImageArchive, PackageFileError, VnfPackage
-from tacker_cir.params import registry_contents, schema
+from tacker_cir.params import registry_contents, registry_volume, schema
 from tacker_cir.params.names import familiar, split_image
 from tacker_cir.params.private_registry_schema import KEY as KEY
 from tacker_cir.params.private_registry_schema import SCHEMA
@@ -148,6 +148,7 @@ class _Reader(Reader):
             registry_image=registry_image,
             data_path=self._data_path(),
             contents=registry_contents.read(self),
+            data_volume=registry_volume.read(self, flavour_id),
         )
 
     def _host_keys(self) -> tuple[tuple[str, str], ...]:

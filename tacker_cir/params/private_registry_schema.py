@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tacker_cir.params import fields, registry_contents
+from tacker_cir.params import fields, registry_contents, registry_volume
 from tacker_cir.params.fields import PACKAGE_PATH, string
 
 KEY = "private_registry_installation_param"
@@ -56,5 +56,6 @@ SCHEMA: dict[str, Any] = {
             pattern=r"^(/[A-Za-z0-9._-]+){1,20}\Z",
         ),
         registry_contents.KEY: registry_contents.SCHEMA,
+        registry_volume.KEY: registry_volume.SCHEMA,
     },
 }

@@ -7,12 +7,14 @@ request describes: for a new VM, a healed one, a retried operation or one that i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tacker_cir.command import Redactor
 from tacker_cir.config import TimeLimits
 from tacker_cir.connections import Connector, pins
 from tacker_cir.exceptions import InventoryError, OperationNotSupported
 from tacker_cir.instance import Instance
-from tacker_cir.inventory import Heat, Node, find_nodes
+from tacker_cir.inventory import Node, Resource, find_nodes, find_volume
 from tacker_cir.params import private_registry
 from tacker_cir.params.private_registry import PrivateRegistryParams
 from tacker_cir.registry.server import ensure_registry
@@ -36,7 +38,10 @@ def deploy(instance: Instance) -> None:
     """
     params = check(instance)
     heat, stack_id = instance.heat(), instance.stack_id
-    node = _only_node(heat, stack_id, params.ssh_cp_name)
+    resources = heat.resources(stack_id)
+    node = _only_node(resources, params.ssh_cp_name)
+    wanted = params.data_volume
+    volume_id = find_volume(resources, wanted.name) if wanted else None
     connector = Connector(
         instance.conf,
         heat,
@@ -47,7 +52,7 @@ def deploy(instance: Instance) -> None:
     )
     connector.forget_all_but([node])
     with connector.open(node, params.credentials) as connection:
-        ensure_registry(connection, node, params, TimeLimits.of(instance.conf))
+        ensure_registry(connection, node, params, TimeLimits.of(instance.conf), volume_id)
 
 
 def forget(instance: Instance) -> None:
@@ -77,8 +82,8 @@ def refuse_scale() -> None:
     )
 
 
-def _only_node(heat: Heat, stack_id: str, cp_name: str) -> Node:
-    nodes = find_nodes(heat.resources(stack_id), cp_name)
+def _only_node(resources: Sequence[Resource], cp_name: str) -> Node:
+    nodes = find_nodes(resources, cp_name)
     if len(nodes) > 1:
         raise InventoryError(
             f"the stack has {len(nodes)} VMs with CP {cp_name!r} "

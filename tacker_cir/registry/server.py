@@ -13,8 +13,9 @@ from tacker_cir.command import Command
 from tacker_cir.config import TimeLimits
 from tacker_cir.exceptions import HostError
 from tacker_cir.facts import Facts, gather
-from tacker_cir.host import docker, system
+from tacker_cir.host import docker, system, volume
 from tacker_cir.host.machine import Machine
+from tacker_cir.host.volume import Volume
 from tacker_cir.inventory import Node
 from tacker_cir.package import ImageArchive
 from tacker_cir.params.private_registry import PrivateRegistryParams
@@ -35,6 +36,8 @@ set -eu
 [ -d "$1/docker" ] || exit 0
 [ ! -e "$2/docker" ] || exit 0
 part=$2/.tacker-cir-copy
+# Half a copy would keep a full disk full.
+trap 'rm -rf -- "$part"' EXIT
 rm -rf -- "$part"
 mkdir -p -- "$part"
 cp -a --reflink=auto -- "$1/docker" "$part/"
@@ -42,7 +45,6 @@ cp -a --reflink=auto -- "$1/docker" "$part/"
 sync -f -- "$part"
 mv -- "$part/docker" "$2/docker"
 sync -- "$2"
-rmdir -- "$part"
 """
 
 
@@ -61,9 +63,11 @@ def ensure_registry(
     node: Node,
     params: PrivateRegistryParams,
     limits: TimeLimits,
+    volume_id: str | None = None,
 ) -> Report:
     """Make a machine serve the registry as the parameters say; do only what is missing.
 
+    :param volume_id: of the volume that ``data_volume`` names, None without one
     :raises HostError: a step failed; a later call goes on where this one stopped
     """
     report = Report()
@@ -73,6 +77,8 @@ def ensure_registry(
     _check_architecture(machine.node, machine.facts, params)
     system.wait_first_boot(machine)
     system.check_clock(machine)
+    # Before Docker, which does not start without it.
+    report.changes += _ensure_volume(machine, params, places, volume_id)
     served = machine.facts.docker_serving
     changed = docker.ensure_docker(machine, params.docker_package, params.proxy)
     if changed:
@@ -108,10 +114,19 @@ def _read(connection: Connection, params: PrivateRegistryParams, limits: TimeLim
         connection,
         limits,
         packages=[params.docker_package.name],
-        files=docker.PATHS,
+        files=(*docker.PATHS, *(volume.PATHS if params.data_volume else ())),
         images=[params.registry_image],
         containers=[container.NAME],
     )
+
+
+def _ensure_volume(
+    machine: Machine, params: PrivateRegistryParams, places: Places, volume_id: str | None
+) -> list[str]:
+    if params.data_volume is None or places.mount is None or volume_id is None:
+        return []
+    wanted = Volume(volume_id, places.mount, params.data_volume.device)
+    return volume.ensure_volume(machine, wanted)
 
 
 def _check_architecture(node: str, facts: Facts, params: PrivateRegistryParams) -> None:

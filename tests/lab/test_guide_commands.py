@@ -20,7 +20,7 @@ COMMANDS = sorted(
     if command.startswith("openstack ")
 )
 _GROUPS = (
-    *("common", "compute.v2", "identity.v3", "image.v2", "network.v2"),
+    *("common", "compute.v2", "identity.v3", "image.v2", "network.v2", "volume.v3"),
     *("tackerclient.v1", "key_manager.v1"),
 )
 

@@ -253,14 +253,11 @@ def test_only_a_clusters_masters_may_use_its_address(heat, create):
     "patch", sorted((REPOSITORY / "samples/examples").glob("*.patch")), ids=lambda path: path.stem
 )
 def test_heat_takes_the_templates_of_the_worked_examples(heat, tmp_path, patch):
-    registry = patch.stem.startswith("registry")
-    sample = f"{'private_registry' if registry else 'kubernetes'}_vnf_package"
     package = tmp_path / "package"
-    shutil.copytree(REPOSITORY / "samples" / f"{sample}{'_basehot' if registry else ''}", package)
+    shutil.copytree(REPOSITORY / "samples/kubernetes_vnf_package", package)
     run(["patch", "-d", package, "-p1", "-i", patch])
     cp = {"network": "net0", "fixed_ips": []}
     names = (
-        "CP1",
         "masterNode_CP1",
         "workerNode_CP2",
         "masterNode_CP3",

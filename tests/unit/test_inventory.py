@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 
 from tacker_cir.exceptions import InventoryError
-from tacker_cir.inventory import Heat, Node, _resource, find_nodes, read_subnets
+from tacker_cir.inventory import (
+    Heat,
+    Node,
+    Resource,
+    _resource,
+    find_nodes,
+    find_volume,
+    read_subnets,
+)
 
 ROOT = "0f5ae6d8-6f0a-4a5b-9a73-2c8a0c5a1d10"
 NESTED = "7c1d2a55-95a8-4d4f-8a04-0a2d5d6f3b21"
@@ -328,3 +336,37 @@ def test_an_output_that_is_no_host_key(openstack, value):
     openstack.outputs = [{"output_key": "ssh_host_keys", "output_value": value}]
     with pytest.raises(InventoryError, match="output ssh_host_keys of stack"):
         Heat(openstack.access_info()).host_keys(ROOT)
+
+
+VOLUME_ID = "9c8b1d2e-3f4a-4b5c-8d6e-7f8091a2b3c4"
+VOLUME, ATTACHMENT = "OS::Cinder::Volume", "OS::Cinder::VolumeAttachment"
+
+
+@pytest.mark.parametrize("kind", [VOLUME, ATTACHMENT])
+def test_the_volume_that_a_resource_makes_or_attaches(kind):
+    resources = [
+        Resource("other", VOLUME, "0" * 8 + VOLUME_ID[8:], ROOT, (), {}),
+        Resource("data", kind, VOLUME_ID, ROOT, (), {}),
+        Resource("data", "OS::Nova::Server", "server", ROOT, (), {}),
+    ]
+    assert find_volume(resources, "data") == VOLUME_ID
+
+
+@pytest.mark.parametrize(
+    ("ids", "problem"),
+    [
+        ([], "has no volume or attachment named 'data'; the stack has no volume at all"),
+        ([VOLUME_ID, VOLUME_ID.replace("9", "8")], "has 2 volumes named 'data'"),
+        ([""], "volume 'data' of the stack is not made"),
+        (["../../sda"], "has the id '../../sda', not that of a volume"),
+        (["a\nb"], "not that of a volume"),
+        (["*"], "not that of a volume"),
+        (["\x1b[2J"], "not that of a volume"),
+    ],
+)
+def test_what_is_no_volume(ids, problem):
+    resources = [Resource("data", ATTACHMENT, found, f"stack{n}", (), {})
+                 for n, found in enumerate(ids)]  # fmt: skip
+    with pytest.raises(InventoryError) as caught:
+        find_volume(resources, "data")
+    assert problem in str(caught.value)

@@ -174,7 +174,8 @@ def test_scripts_list_what_they_read(path):
         for node in tree.body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "READ"
     )
-    assert read == boot_options.NAMES
+    registry = "registry" in path.stem
+    assert read == (boot_options.NAMES if registry else boot_options.VM_NAMES)
 
 
 @pytest.mark.parametrize("path", sorted(SAMPLES.glob("*/BaseHOT/*/*.yaml")), ids=lambda p: p.stem)
@@ -184,3 +185,42 @@ def test_the_login_is_hidden_in_every_template(path):
         assert parameter["hidden"] is True
     for default in yaml.safe_load(path.read_text())["parameters"]["boot"]["default"].values():
         assert default == OPEN
+
+
+REGISTRY = (
+    SAMPLES / "private_registry_vnf_package_basehot/BaseHOT/simple/private_registry_hot_top.yaml"
+)
+VOLUME_ID = "9c8b1d2e-3f4a-4b5c-8d6e-7f8091a2b3c4"
+DATA_VOLUME = {"private_registry_installation_param": {"data_volume": {"name": "registry_data"}}}
+
+
+@pytest.mark.parametrize(
+    ("options", "data"),
+    [
+        ({}, {"size": 0, "id": ""}),
+        ({**DATA_VOLUME, "data_volume_size": 100}, {"size": 100, "id": ""}),
+        ({**DATA_VOLUME, "data_volume_id": VOLUME_ID}, {"size": 0, "id": VOLUME_ID}),
+    ],
+)
+def test_the_volume_of_a_request_survives_what_tacker_does_with_it(options, data):
+    found = parameters(options, template=yaml.safe_load(REGISTRY.read_text()))
+    assert yaml.safe_load(str(found))["data"] == found["data"] == data
+
+
+def test_the_volume_of_a_package_s_own_is_taken_where_the_request_names_none():
+    registry = yaml.safe_load(REGISTRY.read_text())
+    registry["parameters"]["data"]["default"]["size"] = 50
+    assert parameters(DATA_VOLUME, template=registry)["data"] == {"size": 50, "id": ""}
+    given = {**DATA_VOLUME, "data_volume_id": VOLUME_ID}
+    assert parameters(given, template=registry)["data"] == {"size": 0, "id": VOLUME_ID}
+
+
+def test_a_volume_is_neither_forgotten_nor_handed_to_nobody():
+    registry = yaml.safe_load(REGISTRY.read_text())
+    with pytest.raises(InvalidRequest, match="data_volume: the VNF has no volume; give data_vol"):
+        parameters(DATA_VOLUME, template=registry)
+    del registry["parameters"]["data"]
+    # A base HOT of one's own attaches what it likes.
+    assert "data" not in parameters(DATA_VOLUME, template=registry)
+    with pytest.raises(InvalidRequest, match="data_volume_size: .* has no parameter data"):
+        parameters({**DATA_VOLUME, "data_volume_size": 1}, template=registry)

@@ -20,6 +20,8 @@ READ = (
     "availability_zone",
     "config_drive",
     "user_data",
+    "data_volume_size",
+    "data_volume_id",
 )
 
 
@@ -27,7 +29,7 @@ class PrivateRegistryUserData(AbstractUserData):
     @staticmethod
     def instantiate(base_hot_dict=None, vnfd_dict=None, inst_req_info=None, grant_info=None):
         """Return the HOT parameters ``nfv``, image and flavor of the VM and networks of the CPs,
-        and ``boot``, how the VM boots.
+        ``boot``, how the VM boots, and ``data``, the volume for the registry's data.
 
         :param base_hot_dict: the base HOT under ``heat_template``, nested templates by file name
         :param inst_req_info: the InstantiateVnfRequest. What ``additionalParams`` has of

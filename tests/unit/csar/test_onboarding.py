@@ -234,6 +234,7 @@ def test_tacker_finds_user_data_by_the_sample_request(variants, conductor, monke
         ("instantiate_private_registry", tacker_schemas.instantiate),
         ("instantiate_private_registry_all_options", tacker_schemas.instantiate),
         ("instantiate_private_registry_basehot", tacker_schemas.instantiate),
+        ("instantiate_private_registry_volume", tacker_schemas.instantiate),
         ("heal_vnf", tacker_schemas.heal),
         ("heal_vnfc", tacker_schemas.heal),
         ("terminate", tacker_schemas.terminate),
@@ -245,19 +246,25 @@ def test_tacker_accepts_the_sample_requests(name, tacker_schema):
     )
 
 
-@pytest.mark.parametrize("suffix", ["", "_all_options", "_basehot"])
+@pytest.mark.parametrize("suffix", ["", "_all_options", "_basehot", "_volume"])
 def test_sample_requests_have_sound_parameters(suffix):
     body = sample_request(f"instantiate_private_registry{suffix}")
     params = body["additionalParams"][private_registry.KEY]
 
     assert schema.find_faults(params, private_registry.SCHEMA, private_registry.PATH) == []
     if suffix == "_all_options":
-        assert set(params) == set(private_registry.SCHEMA["properties"])
+        # A volume is there only with a base HOT.
+        assert set(params) == set(private_registry.SCHEMA["properties"]) - {"data_volume"}
 
 
 @pytest.mark.parametrize(
     ("suffix", "options"),
-    [("", {}), ("_all_options", {}), ("_basehot", {"base_hot": True})],
+    [
+        ("", {}),
+        ("_all_options", {}),
+        ("_basehot", {"base_hot": True}),
+        ("_volume", {"base_hot": True}),
+    ],
 )
 def test_sample_requests_are_right_with_what_they_name(
     suffix, options, registry_image, disk_image, tmp_path, capsys

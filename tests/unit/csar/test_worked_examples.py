@@ -20,16 +20,15 @@ from tests.unit.vnflcm.conftest import sample
 SAMPLES = csar.samples_dir()
 PATCHES = {path.stem: path for path in (SAMPLES / "examples").glob("*.patch")}
 PAGE = Path(__file__).parents[3] / "doc/source/user/worked-examples.rst"
-CLUSTER, REGISTRY = "kubernetes_vnf_package", "private_registry_vnf_package_basehot"
+CLUSTER = "kubernetes_vnf_package"
 #: Each example's package, flavour and the sample request that its changes are for.
 KINDS = {
     "anti_affinity": (CLUSTER, "simple", "instantiate_kubernetes_simple"),
     "five_masters": (CLUSTER, "complex", "instantiate_kubernetes_complex"),
     "floating_ips": (CLUSTER, "complex", "instantiate_kubernetes_complex"),
-    "registry_volume": (REGISTRY, "simple", "instantiate_private_registry_basehot"),
     "two_networks": (CLUSTER, "simple", "instantiate_kubernetes_simple"),
 }
-PARAMETERS = ("k8s_cluster_installation_param", "private_registry_installation_param")
+PARAMETERS = ("k8s_cluster_installation_param",)
 NAMES = sorted(KINDS)
 
 
@@ -53,13 +52,7 @@ def build(tmp_path, key_file):
     """Builds an example's package."""
 
     def make(name: str, package: Path) -> csar.Csar:
-        kind = csar.build_kubernetes if KINDS[name][0] == CLUSTER else csar.build_private_registry
-        image = tmp_path / "private_registry.tar"
-        return kind(
-            tmp_path / f"{name}.zip",
-            package=package,
-            files=key_file | ({} if not image.exists() else {"Files/images/" + image.name: image}),
-        )
+        return csar.build_kubernetes(tmp_path / f"{name}.zip", package=package, files=key_file)
 
     return make
 

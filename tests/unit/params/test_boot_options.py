@@ -42,7 +42,7 @@ def test_values_are_for_all_vms_or_for_those_of_a_vdu(package):
     assert [options.get("vm_flavor", vdu) for vdu in VDUS] == ["large", "small"]
     assert [options.get("availability_zone", vdu) for vdu in VDUS] == [None, "az2"]
     assert options.get("security_groups", "workerNode") == ALL["security_groups"]
-    assert set(ALL) == set(boot_options.NAMES)
+    assert set(ALL) == set(boot_options.VM_NAMES)
 
 
 @pytest.mark.parametrize("given", [None, {}, {"k8s_cluster_installation_param": {}}])
@@ -106,3 +106,38 @@ def test_user_data_is_never_shown(package, tmp_path):
         (found,) = faults({"user_data": {"masterNode": value}}, package)
         assert found.startswith("additionalParams.user_data.masterNode: ")
         assert "s3cret" not in found
+
+
+ID = "9c8b1d2e-3f4a-4b5c-8d6e-7f8091a2b3c4"
+WITH_VOLUME = {"private_registry_installation_param": {"data_volume": {"name": "registry_data"}}}
+
+
+@pytest.mark.parametrize("volume", [{"data_volume_size": 100}, {"data_volume_id": ID}])
+def test_a_volume_is_made_or_given(package, volume):
+    assert faults({**WITH_VOLUME, **volume}, package) == []
+    options = boot_options.parse({**WITH_VOLUME, **volume}, package, VDUS)
+    ((name, value),) = volume.items()
+    assert options.get(name, "any") == value
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ({"data_volume_size": 0}, "data_volume_size: expected the size of the volume"),
+        ({"data_volume_size": "100"}, "data_volume_size: expected the size of the volume"),
+        ({"data_volume_size": True}, "data_volume_size: expected the size of the volume"),
+        ({"data_volume_id": "data"}, "data_volume_id: expected the id of a volume"),
+        ({"data_volume_id": f"{ID}\n"}, "data_volume_id: expected the id of a volume"),
+        (
+            {"data_volume_size": 1, "data_volume_id": ID},
+            "data_volume_id: expected this or data_volume_size, not both",
+        ),
+        (
+            {"data_volume_id": ID, "private_registry_installation_param": {}},
+            "private_registry_installation_param.data_volume: is missing",
+        ),
+    ],
+)
+def test_a_volume_that_cannot_be(package, given, fault):
+    (found,) = faults({**WITH_VOLUME, **given}, package)
+    assert fault in found

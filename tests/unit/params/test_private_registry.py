@@ -17,6 +17,7 @@ from tacker_cir.params import private_registry
 from tacker_cir.params.private_registry import DockerPackage
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository
+from tacker_cir.params.registry_volume import DataVolume
 from tacker_cir.params.schema import did_you_mean
 from tests.unit.conftest import docker_archive, oci_archive, write_tar
 
@@ -237,7 +238,7 @@ FAULTS = [
     ("data_path", "/srv/../etc", "expected a directory of its own for the registry's data"),
     ("ssh_pasword", "MARK", "unknown key; did you mean ssh_password?"),
     ("image", "x", "unknown key; did you mean image_path?"),
-    ("zzzzz", "MARK", "unknown key; known: contents, data_path, docker_package"),
+    ("zzzzz", "MARK", "unknown key; known: contents, data_path, data_volume"),
 ]  # fmt: skip
 
 
@@ -472,3 +473,53 @@ def test_hints():
     assert did_you_mean("x", []) == "there is none"
     # Half alike, as any two names of parameters are.
     assert did_you_mean("vdu_id", ["pod_cidr", "aspect_id"]) == "known: aspect_id, pod_cidr"
+
+
+ATTACHED = """
+heat_template_version: 2013-05-23
+resources:
+  CP_FIP: {type: 'OS::Neutron::FloatingIP'}
+  disk: {type: 'OS::Cinder::Volume'}
+  registry_data: {type: 'OS::Cinder::VolumeAttachment'}
+"""
+
+
+@pytest.fixture
+def with_volume(package):
+    (package.root / "BaseHOT/simple/top.yaml").write_text(ATTACHED)
+    return package
+
+
+@pytest.mark.parametrize("name", ["disk", "registry_data"])
+@pytest.mark.parametrize("device", [None, "/dev/vdb", "/dev/disk/by-path/pci-0000:00:05.0"])
+def test_a_volume_for_the_data(with_volume, name, device):
+    given = {"name": name} | ({"device": device} if device else {})
+    params = parse(with_volume, {**MINIMUM, "data_volume": given})
+    assert params.data_volume == DataVolume(name, device)
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "problem"),
+    [
+        ("registry_data", "data_volume", "expected an object with name, device"),
+        ({}, "data_volume.name", "is missing"),
+        ({"name": "registry_date"}, "data_volume.name", "did you mean registry_data?"),
+        ({"name": "CP_FIP"}, "data_volume.name", "has no volume 'CP_FIP'; known: disk, registry_"),
+        ({"name": "disk", "id": "x"}, "data_volume.id", "unknown key"),
+        ({"name": "disk", "device": "vdb"}, "data_volume.device", "expected the volume's device"),
+        (
+            {"name": "disk", "device": "/dev/x/../../etc/passwd"},
+            "data_volume.device",
+            "a device, e.g.",
+        ),
+        ({"name": "disk", "device": "/dev/a//b"}, "data_volume.device", "expected a device, e.g."),
+        ({"name": "disk", "device": "/dev/vdb\n"}, "data_volume.device", "expected the volume's"),
+    ],
+)
+def test_a_volume_that_cannot_be(with_volume, given, path, problem):
+    assert problem in faults_of(with_volume, {**MINIMUM, "data_volume": given})[path]
+
+
+def test_a_package_without_a_volume(package):
+    found = faults_of(package, {**MINIMUM, "data_volume": {"name": "registry_data"}})
+    assert "it has no volume at all" in found["data_volume.name"]

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from tacker_cir.exceptions import InventoryError
@@ -18,8 +16,6 @@ def test_a_registry_has_exactly_one_machine():
                  {"fixed_ips": [{"ip_address": f"198.51.100.{n}"}]})
         for n in (1, 2)
     ]  # fmt: skip
-    one = SimpleNamespace(resources=lambda _stack_id: ports[:1])
-    assert lifecycle._only_node(one, "stack", "CP1").ssh_address == "198.51.100.1"
-    two = SimpleNamespace(resources=lambda _stack_id: ports)
+    assert lifecycle._only_node(ports[:1], "CP1").ssh_address == "198.51.100.1"
     with pytest.raises(InventoryError, match=r"has 2 VMs with CP 'CP1' \(198.51.100.1, 198.51.1"):
-        lifecycle._only_node(two, "stack", "CP1")
+        lifecycle._only_node(ports, "CP1")

@@ -16,6 +16,7 @@ from tacker_cir.image_archive import ImageArchive
 from tacker_cir.inventory import Node
 from tacker_cir.login import Credentials
 from tacker_cir.params.private_registry import PrivateRegistryParams
+from tacker_cir.params.registry_volume import DataVolume
 from tacker_cir.registry.server import ensure_registry
 from tests.machine import LIMITS
 from tests.unit.answering import Answering
@@ -147,3 +148,31 @@ def test_an_image_that_is_not_there_after_loading_is_told(port, tmp_path):
     with pytest.raises(HostError, match="does not have it after loading"):
         ensure(connection, replace(PARAMS, port_no=port, image=archive(tmp_path)))
     assert connection.taken() == [STATE, LOAD, STATE]
+
+
+VOLUME_ID = "9c8b1d2e-3f4a-4b5c-8d6e-7f8091a2b3c4"
+
+
+def test_a_volume_comes_before_docker_and_the_container_gets_a_directory_of_it(port):
+    connection = Answering({STATE: machine_with(), "find the volume": "there\tvda\nend\n"})
+    params = replace(PARAMS, port_no=port, data_volume=DataVolume("registry_data"))
+    limits = replace(LIMITS, service_timeout=0)
+    with pytest.raises(HostError, match=f"no block device .* volume {VOLUME_ID}"):
+        ensure_registry(connection, NODE, params, limits, VOLUME_ID)
+    assert connection.taken() == [STATE, "find the volume's device"]
+
+    connection = Answering(
+        {
+            STATE: machine_with(container=at(port)),
+            "find the volume": "found\t254:16\t/dev/vdb\nthere\tvda vdb\nend\n",
+            "look at the volume": "probe\t0 0 1024 9\ntag\tTYPE\text4\ntag\tLABEL\ttacker-cir\n"
+            "tag\tUUID\t77398ccd-e5dd-41ca-ad91-546e697b7a6a\nthere\t254:16\nwritable\tyes\n"
+            "unit\tactive\tenabled\nend\n",
+        }
+    )
+    # What an earlier container had elsewhere moves onto the volume.
+    changes = ensure_registry(connection, NODE, params, limits, VOLUME_ID).changes
+    assert changes == ["registry container replaced"]
+    copied = f"copy the registry's data from {DATA} to /srv/registry/data"
+    assert copied in connection.taken()
+    assert "/srv/registry/data:/var/lib/registry" in connection.asked[-1].argv
