@@ -23,7 +23,7 @@ from tacker_cir import facts, inventory
 from tacker_cir.cluster import credentials, drain, etcd, install, kubectl, load_balancer, state
 from tacker_cir.command import Redactor, Secret, mask_userinfo
 from tacker_cir.exceptions import HostError, InventoryError
-from tacker_cir.host import apt
+from tacker_cir.host import apt, volume
 from tacker_cir.reading import Unreadable
 from tacker_cir.registry import container
 from tacker_cir.registry.container import ContainerSpec
@@ -33,6 +33,7 @@ from tacker_cir.text import printable
 from tests.certificates import Authority
 from tests.unit import test_inventory
 from tests.unit.cluster import test_etcd, test_kubectl
+from tests.unit.host import test_volume
 
 #: They judge time and many thousand values; what they pass through others show as covered.
 pytestmark = pytest.mark.no_cover
@@ -138,6 +139,8 @@ OF_DATA: dict[str, tuple[Callable[[Any], Any], Any]] = {
 #: Readers of text of other kinds.
 OF_TEXT: dict[str, tuple[Callable[[str], Any], str]] = {
     "facts": (facts.parse, FACTS),
+    "block devices": (lambda text: volume._devices(text, False), test_volume.FOUND),
+    "a volume": (volume._parse, test_volume.MOUNTED),
     "the load balancer": (
         load_balancer.state_in, f"active enabled\ninactive disabled\n{ADDRESSES}\n",
     ),
