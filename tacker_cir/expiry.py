@@ -19,7 +19,7 @@ def ends(pem: bytes) -> list[datetime]:
 
     :raises Unreadable: there is none, or one that cannot be read
     """
-    found = [_end(certificate) for certificate in x509.load_pem_x509_certificates(pem)]
+    found = [validity(certificate)[1] for certificate in x509.load_pem_x509_certificates(pem)]
     assert found
     return found
 
@@ -35,7 +35,13 @@ def told(end: datetime) -> str:
     return f"{end:%Y-%m-%d} " + (f"(in {days} days)" if days >= 0 else f"({-days} days ago)")
 
 
-def _end(certificate: x509.Certificate) -> datetime:
+def validity(certificate: x509.Certificate) -> tuple[datetime, datetime]:
+    """Return from when to when a certificate holds."""
+    begin, end = (_time(certificate, f"not_valid_{side}") for side in ("before", "after"))
+    return begin, end
+
+
+def _time(certificate: x509.Certificate, name: str) -> datetime:
     # cryptography before 42 has only the one without its time zone.
-    end = getattr(certificate, "not_valid_after_utc", None)
-    return end or certificate.not_valid_after.replace(tzinfo=timezone.utc)
+    found = getattr(certificate, f"{name}_utc", None)
+    return found or getattr(certificate, name).replace(tzinfo=timezone.utc)

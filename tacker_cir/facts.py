@@ -226,6 +226,19 @@ class Facts(runtimes.RuntimeStates):
         for each in fields(self):
             setattr(self, each.name, getattr(found, each.name))
 
+    def take_file(self, path: str, found: Facts) -> None:
+        """Take over what a file of a machine was found to be since.
+
+        :param found: asked for the file's content
+        """
+        for name in (path, unfinished(path)):
+            self.files.pop(name, None)
+            if name in found.files:
+                self.files[name] = found.files[name]
+        self.contents.pop(path, None)
+        if path in found.contents:
+            self.contents[path] = found.contents[path]
+
     def note_file(self, path: str, content: bytes | None, mode: int) -> None:
         """Note that a file of root was written, or with None removed, since the machine was asked.
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``tacker-cir registries``: the update that gives a living cluster other registries."""
+"""``tacker-cir registries``: the update that gives a living cluster other registries, or changes a
+living registry."""
 
 from __future__ import annotations
 
@@ -14,8 +15,9 @@ from tacker_cir.cli import output, status
 from tacker_cir.cli.inputs import read_json_or_yaml, unpacked
 from tacker_cir.exceptions import InvalidRequest, UnreadableInput
 from tacker_cir.params import bounds
+from tacker_cir.params.private_registry_schema import KEY as REGISTRY_KEY
 from tacker_cir.params.registry_connection import KEY
-from tacker_cir.vnflcm.update import find_update_faults, registries_body
+from tacker_cir.vnflcm.update import find_update_faults, update_body
 
 
 def add(commands: Any) -> None:
@@ -23,14 +25,16 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "registries",
         formatter_class=output.Help,
-        help="write the update of a cluster's registries",
-        description="Check a list of registries, the whole new list, and write the body of the "
-        "update (VnfInfoModificationRequest) that gives it to a cluster.",
+        help="write the update of a cluster's registries, or of a registry",
+        description="Check a list of registries, the whole new list, or what is to change of a "
+        "registry VNF, and write the body of the update (VnfInfoModificationRequest) that gives "
+        "it to the VNF instance.",
     )
     parser.add_argument(
         "file",
         metavar="FILE",
-        help=f"the list as {KEY} of a request has it, in JSON, or in YAML if its name ends in "
+        help=f"the list as {KEY} of a request has it, or an object with the member "
+        f"{REGISTRY_KEY} and what is to change in it, in JSON, or in YAML if its name ends in "
         ".yaml; - for standard input",
     )
     parser.add_argument(
@@ -47,21 +51,29 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the body; return the exit status."""
-    registries = read_json_or_yaml(arguments.file)
-    if isinstance(registries, dict) and set(registries) == {KEY}:
-        registries = registries[KEY]
-    if not isinstance(registries, list):
-        raise UnreadableInput(f"{arguments.file} is no list of registries")
-    oversize = bounds.find_excess(registries, KEY)
+    key, value = _parameter(arguments.file)
+    oversize = bounds.find_excess(value, key)
     if oversize:
         raise InvalidRequest(oversize)
-    body = registries_body(registries)
-    with unpacked(arguments.csar, [registries]) as package:
+    body = update_body(key, value)
+    with unpacked(arguments.csar, [value]) as package:
         faults = find_update_faults(body, package)
     if faults:
         raise InvalidRequest(faults)
     _write(json.dumps(body, indent=4) + "\n", arguments.output)
     return status.OK
+
+
+def _parameter(file: str) -> tuple[str, Any]:
+    """Return the parameter that a file has, and its key."""
+    given = read_json_or_yaml(file)
+    if isinstance(given, dict) and len(given) == 1:
+        for key, kind in ((KEY, list), (REGISTRY_KEY, dict)):
+            if isinstance(given.get(key), kind):
+                return key, given[key]
+    if not isinstance(given, list):
+        raise UnreadableInput(f"{file} is no list of registries, and has no {REGISTRY_KEY} alone")
+    return KEY, given
 
 
 def _write(text: str, target: Path | None) -> None:

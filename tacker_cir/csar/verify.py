@@ -34,6 +34,10 @@ REQUIRED_OPERATIONS = {
 
 #: Operations that had better call it, and what goes wrong otherwise.
 RECOMMENDED_OPERATIONS = {
+    REGISTRY_DRIVER: {
+        "modify_information_end": "users and certificates changed in the metadata reach the VM "
+        "only with the next heal operation",
+    },
     CLUSTER_DRIVER: {
         "instantiate_start": "a faulty request is refused only after VMs were made",
         "terminate_start": "a cluster that a VNF is still on is destroyed",

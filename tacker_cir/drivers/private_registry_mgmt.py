@@ -81,4 +81,4 @@ class PrivateRegistryMgmtDriver(vnflcm_abstract_driver.VnflcmMgmtAbstractDriver)
 
     @hook
     def modify_information_end(self, context, vnf_instance, modify_vnf_request, **kwargs):
-        pass
+        lifecycle.deploy(V1Instance(context, vnf_instance))

@@ -59,7 +59,7 @@ each() {
 stage() {
   [ "$1" != - ] || return 0
   [ -d "${5%/*}" ] || mkdir -p -- "${5%/*}"
-  case ${5%/*} in */tacker-cir) chmod 0700 -- "${5%/*}" ;; esac
+  case ${5%/*} in */tacker-cir | */tacker-cir/*) chmod 0700 -- "${5%/*}" ;; esac
   unfinished "$5"
   [ ! -e "$new" ] && [ ! -L "$new" ] || rm -f -- "$new"
   staged=$staged$new$newline sums=$sums$3$newline

@@ -9,21 +9,30 @@ Beyond the spec's table: ``proxy`` as in the upstream sample, and what users nee
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tacker_cir.command import Secret
-from tacker_cir.exceptions import InvalidRequest
+from tacker_cir.exceptions import InvalidMetadata, InvalidRequest
 from tacker_cir.hostkeys import KEY_TYPES, parse_public_key
 from tacker_cir.image_contents import ImageContents
 from tacker_cir.login import Credentials
 from tacker_cir.package import ImageArchive, PackageFileError, VnfPackage
-from tacker_cir.params import registry_contents, registry_volume, schema
+from tacker_cir.params import (
+    registry_contents,
+    registry_override,
+    registry_tls,
+    registry_users,
+    registry_volume,
+    schema,
+)
 from tacker_cir.params.names import familiar, split_image
 from tacker_cir.params.private_registry_schema import KEY as KEY
 from tacker_cir.params.private_registry_schema import SCHEMA
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository, Reader, find_parameter, shaped_reader
+from tacker_cir.params.registry_tls import SelfSigned, ServerTls
+from tacker_cir.params.registry_users import RegistryUser
 from tacker_cir.params.registry_volume import DataVolume
 
 PATH = f"additionalParams.{KEY}"
@@ -76,6 +85,9 @@ class PrivateRegistryParams:
     :param data_path: None for the default, see :class:`tacker_cir.registry.places.Places`
     :param data_volume: None to keep the data on the VM's own disk
     :param contents: archives whose images the registry shall have
+    :param tls: None for HTTP
+    :param users: who may use the registry; none where everybody may
+    :param former_secrets: of the request, where the metadata have others
     """
 
     ssh_cp_name: str
@@ -89,11 +101,17 @@ class PrivateRegistryParams:
     data_path: str | None = None
     data_volume: DataVolume | None = None
     contents: tuple[ImageContents, ...] = ()
+    tls: ServerTls | SelfSigned | None = None
+    users: tuple[RegistryUser, ...] = ()
+    former_secrets: tuple[Secret, ...] = ()
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret value of the request."""
-        return self.credentials.secrets + (self.proxy.passwords if self.proxy else ())
+        owners = [self.credentials, *([self.tls] if self.tls else []), *self.users]
+        found = tuple(secret for owner in owners for secret in owner.secrets)
+        proxy = self.proxy.passwords if self.proxy else ()
+        return found + proxy + self.former_secrets
 
 
 def parse(
@@ -101,6 +119,7 @@ def parse(
     package: VnfPackage | None,
     *,
     flavour_id: str | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> PrivateRegistryParams:
     """Check the parameters and the package's files and return them typed.
 
@@ -108,17 +127,24 @@ def parse(
     :param package: the VNF package that the request's paths lead into; None leaves unchecked what
         only the package can tell
     :param flavour_id: ``flavourId`` of the request
+    :param metadata: of the VNF instance; the members that they have stand in for the request's
     :raises InvalidRequest: with every fault found
     """
     raw = find_parameter(additional_params, KEY, SCHEMA)
+    replaced = registry_override.read(metadata or {})
+    former: tuple[Secret, ...] = ()
+    if replaced and isinstance(raw, Mapping):
+        former = registry_override.secrets_of({key: raw[key] for key in replaced if key in raw})
+        raw = {**raw, **replaced}
     faults = schema.find_faults(raw, SCHEMA, PATH)
     if not isinstance(raw, Mapping):
         raise InvalidRequest(faults)
     reader = _Reader(raw, PATH, package, faults)
     params = reader.read(flavour_id)
-    if reader.faults:
-        raise InvalidRequest(reader.faults)
-    return params
+    if reader.faults and replaced:
+        raise InvalidMetadata(registry_override.relocated(reader.faults, PATH, replaced))
+    reader.refuse_faults()
+    return replace(params, former_secrets=former)
 
 
 def read_login(additional_params: Mapping[str, Any] | None, package: VnfPackage) -> Credentials:
@@ -149,6 +175,8 @@ class _Reader(Reader):
             data_path=self._data_path(),
             contents=registry_contents.read(self),
             data_volume=registry_volume.read(self, flavour_id),
+            tls=registry_tls.read(self),
+            users=registry_users.read(self),
         )
 
     def _host_keys(self) -> tuple[tuple[str, str], ...]:
@@ -197,7 +225,7 @@ class _Reader(Reader):
     def _port_no(self) -> int:
         port = self.valid("port_no")
         if port is None:
-            return DEFAULT_PORT
+            return registry_tls.DEFAULT_PORT if registry_tls.KEY in self.raw else DEFAULT_PORT
         if not 1 <= int(port) <= 65535:
             self.fault(f"expected a TCP port number, 1 to 65535; got {port!r}", "port_no")
         return int(port)

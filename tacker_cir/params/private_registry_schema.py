@@ -5,7 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tacker_cir.params import fields, registry_contents, registry_volume
+from tacker_cir.params import (
+    fields,
+    registry_contents,
+    registry_tls,
+    registry_users,
+    registry_volume,
+)
 from tacker_cir.params.fields import PACKAGE_PATH, string
 
 KEY = "private_registry_installation_param"
@@ -57,5 +63,8 @@ SCHEMA: dict[str, Any] = {
         ),
         registry_contents.KEY: registry_contents.SCHEMA,
         registry_volume.KEY: registry_volume.SCHEMA,
+        registry_tls.KEY: registry_tls.SCHEMA,
+        registry_users.KEY: registry_users.SCHEMA,
+        registry_users.ANONYMOUS_KEY: registry_users.ANONYMOUS_SCHEMA,
     },
 }

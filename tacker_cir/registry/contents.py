@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from tacker_cir import log as logging
-from tacker_cir.command import Command
+from tacker_cir.command import Command, Secret
 from tacker_cir.exceptions import HostError
 from tacker_cir.host.machine import Machine
 from tacker_cir.image_contents import Blob, ImageContents, Manifest, SavedImage, read_blobs
@@ -22,6 +22,7 @@ from tacker_cir.registry import from_node
 from tacker_cir.registry.places import Places
 from tacker_cir.registry.push import Body, Place, Registry
 from tacker_cir.registry.room import require_room
+from tacker_cir.registry.serving import Access
 from tacker_cir.ssh import Connection
 from tacker_cir.waiting import PROGRESS, Deadline
 
@@ -65,23 +66,29 @@ class _Known:
 
 
 def ensure(
-    machine: Machine, node: Node, params: PrivateRegistryParams, places: Places
+    machine: Machine,
+    node: Node,
+    params: PrivateRegistryParams,
+    places: Places,
+    access: Access | None = None,
 ) -> list[str]:
     """Make the registry on a machine have what the request's archives hold, and look at the free
     space; return what was done, a line each.
 
     :param node: the same machine, as Heat knows it
+    :param access: how the registry is asked; None for HTTP without a login
     :raises HostError: a step failed; a later call goes on where this one stopped
     """
     if not params.contents:
         return []
     seconds = machine.limits.image_timeout
     room = partial(require_room, machine.connection, places.data, None)
-    return ensure_contents(_place(machine, node, params, places), params.contents, seconds, room)
+    place = _place(machine, node, access or Access(params.port_no), places)
+    return ensure_contents(place, params.contents, seconds, room)
 
 
-def _place(machine: Machine, node: Node, params: PrivateRegistryParams, places: Places) -> Place:
-    connection, port = machine.connection, params.port_no
+def _place(machine: Machine, node: Node, access: Access, places: Places) -> Place:
+    connection, port = machine.connection, access.port
     # Through the VM, whose registry may not be reached from here, at the address that it serves.
     line = partial(
         from_node.dial, connection, node.address, port, CONNECT, machine.limits.image_timeout
@@ -91,6 +98,8 @@ def _place(machine: Machine, node: Node, params: PrivateRegistryParams, places: 
         node.address,
         port,
         line,
+        tls=access.tls(),
+        authorization=Secret(f"Basic {access.login.reveal()}") if access.login else None,
         masked=connection.redactor,
         take_away=partial(take_upload_away, connection, places.data),
     )

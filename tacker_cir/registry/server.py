@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from oslo_utils import timeutils
+
 from tacker_cir import log as logging
 from tacker_cir.command import Command
 from tacker_cir.config import TimeLimits
@@ -20,9 +22,12 @@ from tacker_cir.inventory import Node
 from tacker_cir.package import ImageArchive
 from tacker_cir.params.private_registry import PrivateRegistryParams
 from tacker_cir.reading import answer_of
-from tacker_cir.registry import container, contents, serving
+from tacker_cir.registry import container, contents, own_files, serving
 from tacker_cir.registry.container import ContainerSpec
+from tacker_cir.registry.own_files import Identity
 from tacker_cir.registry.places import Places
+from tacker_cir.registry.serving import Access
+from tacker_cir.render import registry_settings
 from tacker_cir.ssh import Connection
 
 LOG = logging.getLogger(__name__)
@@ -53,9 +58,11 @@ class Report:
     """What :func:`ensure_registry` did.
 
     :param changes: one line each; empty where everything was as it shall be
+    :param ca: in PEM, the certificate that clients are to trust; None with HTTP
     """
 
     changes: list[str] = field(default_factory=list)
+    ca: str | None = None
 
 
 def ensure_registry(
@@ -86,10 +93,16 @@ def ensure_registry(
     if changed or not served:
         # Images and containers could not be seen while the daemon did not serve.
         machine = _read(connection, params, limits)
+    written = own_files.ensure(machine, params, places, (node.ssh_address, node.address))
+    report.changes += written.changes
+    report.ca = written.identity.ca if written.identity else None
     image_id = _ensure_image(machine, params, report)
     _ensure_container(machine, _spec(params, places, image_id), report)
-    serving.wait_until_serving(machine, node, params.port_no)
-    report.changes += contents.ensure(machine, node, params, places)
+    own_files.remove_unused(machine, params)
+    access = _access(params, written.identity)
+    _ensure_certificate(machine, node, access, report)
+    serving.wait_until_serving(machine, node, access)
+    report.changes += contents.ensure(machine, node, params, places, access)
     for change in report.changes:
         LOG.info("%s: %s", machine.node, change)
     if not report.changes:
@@ -106,6 +119,26 @@ def _spec(params: PrivateRegistryParams, places: Places, image_id: str) -> Conta
         port=params.port_no,
         data=places.data,
         archive=archive,
+        environment=registry_settings.environment(
+            tls=params.tls is not None, users=bool(params.users)
+        ),
+        directories=_directories(params),
+    )
+
+
+def _directories(params: PrivateRegistryParams) -> dict[str, str]:
+    """Return the directory with what the registry reads: not its files, as a new one is not seen
+    where an old one was mounted."""
+    if not params.tls and not params.users:
+        return {}
+    return {registry_settings.DIRECTORY: own_files.DIRECTORY}
+
+
+def _access(params: PrivateRegistryParams, identity: Identity | None) -> Access:
+    return Access(
+        params.port_no,
+        identity.certificate if identity else None,
+        params.users[0].login if params.users else None,
     )
 
 
@@ -115,6 +148,7 @@ def _read(connection: Connection, params: PrivateRegistryParams, limits: TimeLim
         limits,
         packages=[params.docker_package.name],
         files=(*docker.PATHS, *(volume.PATHS if params.data_volume else ())),
+        contents=own_files.CONTENTS,
         images=[params.registry_image],
         containers=[container.NAME],
     )
@@ -226,6 +260,22 @@ def _ensure_container(machine: Machine, wanted: ContainerSpec, report: Report) -
         _docker(connection, "rm", "--force", container.NAME)
     _docker(connection, "run", "--detach", *wanted.run_arguments())
     report.changes.append("registry container " + ("replaced" if present else "started"))
+
+
+def _ensure_certificate(machine: Machine, node: Node, access: Access, report: Report) -> None:
+    """Have the registry show its certificate, which it reads only when it starts.
+
+    It is asked, as an earlier operation may have been cut off after it wrote the certificate.
+    """
+    if access.certificate is None or not serving.shows_other_certificate(machine, node, access):
+        return
+    watch = timeutils.StopWatch()
+    with watch:
+        _docker(machine.connection, "restart", container.NAME)
+        serving.wait_until_serving(machine, node, access)
+    report.changes.append(
+        f"registry restarted for its new certificate: it did not serve for {watch.elapsed():.1f} s"
+    )
 
 
 def _keep_data(machine: Machine, present: Mapping[str, Any], data_path: str) -> None:

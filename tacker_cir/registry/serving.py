@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
+from dataclasses import dataclass
 
 import paramiko
 
 from tacker_cir import log as logging
+from tacker_cir.command import Secret
 from tacker_cir.exceptions import HostError
 from tacker_cir.host.machine import Machine
 from tacker_cir.inventory import Node
@@ -24,18 +27,56 @@ LOG = logging.getLogger(__name__)
 REQUEST_TIMEOUT = 5
 
 _SERVES = "HTTP 200"
+_OTHER_CERTIFICATE = "another certificate than it shall"
+_END = "-----END CERTIFICATE-----"
 
 
-def wait_until_serving(machine: Machine, node: Node, port: int) -> None:
+@dataclass(frozen=True)
+class Access:
+    """How a registry is asked.
+
+    :param port: TCP port of its machine
+    :param certificate: that it must show, in PEM; None for HTTP
+    :param login: of one of its users, as HTTP's basic authentication has it
+    """
+
+    port: int
+    certificate: str | None = None
+    login: Secret | None = None
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.certificate else "http"
+
+    def url(self, address: str) -> str:
+        """Return the URL of its API."""
+        return f"{self.scheme}://{authority(address, self.port)}/v2/"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Basic {self.login.reveal()}"} if self.login else {}
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Return settings that accept its own certificate alone, whatever name it is asked by."""
+        if self.certificate is None:
+            return None
+        own, end, _ = self.certificate.partition(_END)
+        context = from_node.tls_context(own + end, None, True)
+        context.check_hostname = False
+        return context
+
+
+def wait_until_serving(machine: Machine, node: Node, port: int | Access) -> None:
     """Wait until the registry answers at the VM's network address.
 
     Asked from here first, the way a cluster's nodes will. Where a security group or the lack of a
     route forbids that, the VM itself is made to ask its own network address, and a warning says so.
 
     :param node: the same machine, as Heat knows it
-    :param port: TCP port of the registry
+    :param port: TCP port of the registry, or all of how it is asked
     :raises HostError: no registry's HTTP 200 in time
     """
+    access = port if isinstance(port, Access) else Access(port)
     connection, timeout = machine.connection, machine.limits.service_timeout
     deadline = Deadline(timeout)
 
@@ -43,61 +84,74 @@ def wait_until_serving(machine: Machine, node: Node, port: int) -> None:
         return min(REQUEST_TIMEOUT, max(3.0, deadline.remaining))
 
     def attempt() -> bool:
-        direct = _ask_directly(node.ssh_address, port, seconds())
+        direct = _ask_directly(node.ssh_address, access, seconds())
         if direct == _SERVES:
             return True
-        indirect = _ask_from_vm(connection, node.address, port, seconds())
+        indirect = _ask_from_vm(connection, node.address, access, seconds())
         if indirect == _SERVES and not direct.startswith("HTTP"):
             # It may have come up between the two questions.
-            return _ask_directly(node.ssh_address, port, seconds()) == _SERVES
+            return _ask_directly(node.ssh_address, access, seconds()) == _SERVES
         raise NotYet(f"asked from here: {direct}; asked from the VM itself: {indirect}")
 
     def otherwise(last: NotYet) -> HostError:
         return HostError(
             connection.node,
             "check that the registry serves",
-            f"no HTTP 200 from http://{_authority(node.address, port)}/v2/ for {timeout:.0f} "
-            f"seconds ({last})",
+            f"no HTTP 200 from {access.url(node.address)} for {timeout:.0f} seconds ({last})",
             "look at 'docker logs private_registry' of the VM",
         )
 
     if wait_until(attempt, deadline, otherwise):
-        LOG.info("%s: http://%s/v2/ answers", connection.node, _authority(node.ssh_address, port))
+        LOG.info("%s: %s answers", connection.node, access.url(node.ssh_address))
     else:
         LOG.warning(
             "%s: the registry serves on the VM, but port %d cannot be reached from here: the "
             "cluster's nodes need a security group and a route that allow it",
             connection.node,
-            port,
+            access.port,
         )
 
 
-def _authority(address: str, port: int) -> str:
+def shows_other_certificate(machine: Machine, node: Node, access: Access) -> bool:
+    """Return whether the registry serves with another certificate than it shall.
+
+    :param node: the same machine, as Heat knows it
+    """
+    said = _ask_directly(node.ssh_address, access, REQUEST_TIMEOUT)
+    if said not in (_SERVES, _OTHER_CERTIFICATE):
+        said = _ask_from_vm(machine.connection, node.address, access, REQUEST_TIMEOUT)
+    return said == _OTHER_CERTIFICATE
+
+
+def authority(address: str, port: int) -> str:
+    """Return ``address:port`` as a URL has it."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def _ask_directly(address: str, port: int, seconds: float) -> str:
+def _ask_directly(address: str, access: Access, seconds: float) -> str:
     deadline = Deadline(seconds)
     try:
-        with socket.create_connection((address, port), seconds) as line:
-            return _get(from_node.Stream(line, deadline), address, port)
+        with socket.create_connection((address, access.port), seconds) as line:
+            return _get(from_node.Stream(line, deadline), address, access)
     except OSError as error:
         return _said(error)
 
 
-def _ask_from_vm(connection: Connection, address: str, port: int, seconds: float) -> str:
+def _ask_from_vm(connection: Connection, address: str, access: Access, seconds: float) -> str:
     try:
-        with from_node.dial(connection, address, port, seconds) as stream:
-            return _get(stream, address, port)
+        with from_node.dial(connection, address, access.port, seconds) as stream:
+            return _get(stream, address, access)
     except (paramiko.SSHException, EOFError, OSError) as error:
         return _said(error)
 
 
-def _get(stream: from_node.Stream, address: str, port: int) -> str:
+def _get(stream: from_node.Stream, address: str, access: Access) -> str:
     try:
-        answer = from_node.get(stream, address, port, "/v2/", {}, None)
+        answer = from_node.get(stream, address, access.port, "/v2/", access.headers, access.tls())
     except TimeoutError:
         return "no whole answer in time"
+    except ssl.SSLCertVerificationError:
+        return _OTHER_CERTIFICATE
     except (http.client.HTTPException, OSError) as error:
         return _said(error)
     if answer.status == 200 and not is_registry(answer):

@@ -3,11 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import ssl
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 
+from tacker_cir.command import Secret
 from tacker_cir.exceptions import HostError
 from tacker_cir.inventory import Node
-from tacker_cir.registry.serving import wait_until_serving
+from tacker_cir.registry.serving import Access, shows_other_certificate, wait_until_serving
+from tests.certificates import Authority
 from tests.functional.server import ADDRESS, free_port
 from tests.machine import machine
 
@@ -53,3 +60,69 @@ def test_a_registry_that_only_the_machine_reaches(connection, http_server, caplo
         machine(connection, service_timeout=5), node(ssh_address="127.0.0.2"), http_server(200)
     )
     assert "cannot be reached from here" in caplog.text
+
+
+CA = Authority("of the registry")
+LOGIN = Secret("YWxpY2U6UzNjcmV0")
+
+
+@pytest.fixture
+def tls_registry(tmp_path):
+    """Start a registry with a certificate, which asks for a login; return its port."""
+    with contextlib.ExitStack() as stack:
+
+        def start(certificate: str, key: str) -> int:
+            (tmp_path / "pair.pem").write_text(certificate + key)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            context.load_cert_chain(tmp_path / "pair.pem")
+            server = ThreadingHTTPServer((ADDRESS, 0), AskingForLogin)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(server.server_close)
+            stack.callback(server.shutdown)
+            return server.server_port
+
+        yield start
+
+
+class AskingForLogin(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        known = self.headers.get("Authorization") == f"Basic {LOGIN.reveal()}"
+        self.send_response(200 if known else 401)
+        self.send_header("Docker-Distribution-Api-Version", "registry/2.0")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("ssh_address", [ADDRESS, "127.0.0.2"])
+def test_a_registry_with_tls_and_a_login(connection, tls_registry, ssh_address):
+    certificate, key = CA.issue("not.the.address")
+    access = Access(tls_registry(certificate, key), certificate + CA.pem, LOGIN)
+    found = machine(connection, service_timeout=5)
+    wait_until_serving(found, node(ssh_address), access)
+    assert not shows_other_certificate(found, node(ssh_address), access)
+
+
+@pytest.mark.parametrize("ssh_address", [ADDRESS, "127.0.0.2"])
+def test_a_registry_with_another_certificate(connection, tls_registry, ssh_address):
+    """One of the same authority, as the registry has it until it is restarted."""
+    port = tls_registry(*CA.issue("registry.example"))
+    access = Access(port, CA.issue("registry.example")[0] + CA.pem, LOGIN)
+    found = machine(connection, service_timeout=1)
+    assert shows_other_certificate(found, node(ssh_address), access)
+    with pytest.raises(HostError, match="no HTTP 200 from https://.*another certificate than it"):
+        wait_until_serving(found, node(ssh_address), access)
+
+
+def test_a_registry_that_does_not_know_the_user(connection, tls_registry):
+    certificate, key = CA.issue("registry.example")
+    access = Access(tls_registry(certificate, key), certificate, Secret("MARK"))
+    with pytest.raises(HostError, match="asked from here: HTTP 401") as caught:
+        wait_until_serving(machine(connection, service_timeout=1), node(), access)
+    assert "MARK" not in str(caught.value)

@@ -4,14 +4,20 @@
 from __future__ import annotations
 
 import copy
+import re
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tacker_cir.params.private_registry import KEY
+from tacker_cir.vnflcm.update import update_body
 from tests.lab.vnf import Server, Vnf, key_option, sample_request, tacker_cir
 from tests.testbed.machines.guests import LOGIN
 from tests.testbed.stand import CloudStand
+
+#: Seconds for a modification.
+SECONDS = 180
 
 
 def build_csar(directory: Path, *, guest: str, image: Path | None, base_hot: bool = False) -> Path:
@@ -91,6 +97,24 @@ class RegistryVnf(Vnf):
         """
         body = request(sample, self.tacker.vim_id(), overrides)
         return self.tacker.instantiate(self.id, body)
+
+    def modify(self, members: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Change the registry by the metadata and return the operation.
+
+        :param members: of private_registry_installation_param; None to have the request's again
+        """
+        body = update_body(KEY, members or {})
+        if members is None:
+            body["metadata"] = dict.fromkeys(body["metadata"])
+        operation = self.tacker.modify(self.id, body)
+        return self.tacker.wait_modified(self.id, operation, SECONDS)
+
+    def shown(self) -> dict[str, str]:
+        """What the metadata of the VNF instance show of the registry."""
+        metadata = self.tacker.show(self.id).get("metadata") or {}
+        # Tacker shows keys as privateRegistryCa, whatever it keeps.
+        names = {key: re.sub(r"[A-Z]", lambda m: f"_{m[0].lower()}", key) for key in metadata}
+        return {names[key]: text for key, text in metadata.items() if KEY not in names[key]}
 
     def server(self) -> Server:
         """The VNF's only server.

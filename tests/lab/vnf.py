@@ -134,7 +134,10 @@ class Vnf:
     def discard(self) -> None:
         """Remove the instance and its package, whatever state it is in."""
         for operation in self.tacker.operations(self.id):
-            if operation["operationState"] != "FAILED_TEMP":
+            # Tacker lets nobody give an update up, and it hinders nothing.
+            if operation["operationState"] != "FAILED_TEMP" or (
+                operation["operation"] == "MODIFY_INFO"
+            ):
                 continue
             if operation["operation"] == "INSTANTIATE":
                 # "fail" would leave the stack behind.

@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import http.client
 import json
+import ssl
 import tarfile
 from pathlib import Path
 
@@ -41,13 +42,23 @@ def fill(registry_image: Path, netns: str) -> None:
     push(registry_image, IMAGE, netns)
 
 
-def push(archive: Path, reference: str, netns: str, registry: str = MIRROR) -> None:
-    """Push a docker save archive of one image to a plain HTTP registry of the lab.
+def push(
+    archive: Path,
+    reference: str,
+    netns: str,
+    registry: str = MIRROR,
+    *,
+    tls: ssl.SSLContext | None = None,
+    login: str | None = None,
+) -> None:
+    """Push a docker save archive of one image to a registry of the lab.
 
     :param reference: repository and tag to give it there.
+    :param tls: None for plain HTTP
+    :param login: in Base64
     """
     repository, _, tag = reference.partition(":")
-    client = _Client(registry, repository, netns)
+    client = _Client(registry, repository, netns, tls, login)
     with tarfile.open(archive) as saved:
 
         def content(name: str) -> bytes:
@@ -86,9 +97,21 @@ def _descriptor(kind: str, content: bytes) -> dict[str, object]:
 class _Client:
     """The few requests of the registry API that a push needs."""
 
-    def __init__(self, registry: str, repository: str, netns: str) -> None:
+    def __init__(
+        self,
+        registry: str,
+        repository: str,
+        netns: str,
+        tls: ssl.SSLContext | None,
+        login: str | None,
+    ) -> None:
         self.top = f"/v2/{repository}"
-        self.connection = http.client.HTTPConnection(registry, timeout=60)
+        self.login = {"Authorization": f"Basic {login}"} if login else {}
+        self.connection = (
+            http.client.HTTPSConnection(registry, timeout=60, context=tls)
+            if tls
+            else http.client.HTTPConnection(registry, timeout=60)
+        )
         with network.entered(netns):
             self.connection.connect()
 
@@ -116,6 +139,6 @@ class _Client:
     def _ask(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str]
     ) -> tuple[int, bytes, str]:
-        self.connection.request(method, path, body, headers)
+        self.connection.request(method, path, body, {**headers, **self.login})
         response = self.connection.getresponse()
         return response.status, response.read(), response.getheader("Location", "")

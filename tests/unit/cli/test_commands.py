@@ -17,7 +17,7 @@ from tacker.common.utils import json_merge_patch
 
 from tacker_cir import cli, csar
 from tacker_cir.metadata import MAX_VALUE
-from tacker_cir.params import registry_metadata
+from tacker_cir.params import registry_metadata, registry_override
 from tacker_cir.vnflcm import find_request_faults
 from tests.image_archives import Image, layer, layout_of, write
 
@@ -290,3 +290,24 @@ def test_a_package_with_contents(images, tmp_path, capsys):
         assert packed.read("Files/contents/kube.tar") == images.read_bytes()
     assert cli.main([*words, "--contents", str(package)]) == cli.UNREADABLE
     assert "is not a readable tar archive" in capsys.readouterr().err
+
+
+def test_what_changes_of_a_registry(body):
+    users = [{"username": f"user{number}", "password": "p" * 72} for number in range(30)]
+    written = body({"private_registry_installation_param": {"users": users}})
+    assert find_request_faults(written, None) == []
+    kept = {key: value for key, value in written["metadata"].items() if value is not None}
+    assert len(kept) > 1 and all(len(value) <= MAX_VALUE for value in kept.values())
+    assert registry_override.read(kept) == {"users": users}
+
+
+@pytest.mark.parametrize(
+    ("members", "path"),
+    [({"users": [{"username": "a"}]}, "users[0].password"), ({"port_no": 1}, "port_no")],
+)
+def test_faults_of_what_changes_of_a_registry(tmp_path, capsys, members, path):
+    file = tmp_path / "users.json"
+    file.write_text(json.dumps({"private_registry_installation_param": members}))
+    assert cli.main(["registries", str(file)]) == cli.FAULTS
+    fault = f"FAULT  metadata.private_registry_installation_param.{path}: "
+    assert capsys.readouterr().out.startswith(fault)

@@ -37,13 +37,14 @@ HOOKS = sorted(
     for when in ("start", "end")
 )  # fmt: skip
 HARMLESS = ["terminate_start", "change_external_connectivity_start",
-            "change_external_connectivity_end", "modify_information_start",
-            "modify_information_end"]  # fmt: skip
+            "change_external_connectivity_end", "modify_information_start"]  # fmt: skip
 
 
 @pytest.fixture
 def vnf_instance():
-    return SimpleNamespace(id="11111111-2222-3333-4444-555555555555", vnfd_id="vnfd")
+    return SimpleNamespace(
+        id="11111111-2222-3333-4444-555555555555", vnfd_id="vnfd", vnf_metadata={}
+    )
 
 
 @pytest.fixture

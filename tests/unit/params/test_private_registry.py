@@ -238,7 +238,7 @@ FAULTS = [
     ("data_path", "/srv/../etc", "expected a directory of its own for the registry's data"),
     ("ssh_pasword", "MARK", "unknown key; did you mean ssh_password?"),
     ("image", "x", "unknown key; did you mean image_path?"),
-    ("zzzzz", "MARK", "unknown key; known: contents, data_path, data_volume"),
+    ("zzzzz", "MARK", "unknown key; known: anonymous_pull, contents, data_path, data_volume"),
 ]  # fmt: skip
 
 

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
+import ssl
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,8 +20,14 @@ from tacker_cir.image_archive import ImageArchive
 from tacker_cir.inventory import Node
 from tacker_cir.login import Credentials
 from tacker_cir.params.private_registry import PrivateRegistryParams
+from tacker_cir.params.registry_tls import ServerTls
+from tacker_cir.params.registry_users import RegistryUser
 from tacker_cir.params.registry_volume import DataVolume
+from tacker_cir.registry import server
+from tacker_cir.registry.places import Places
 from tacker_cir.registry.server import ensure_registry
+from tacker_cir.render import htpasswd
+from tests.certificates import Authority
 from tests.machine import LIMITS
 from tests.unit.answering import Answering
 from tests.unit.registry.test_container import DATA, IMAGE, binding, changed
@@ -176,3 +186,134 @@ def test_a_volume_comes_before_docker_and_the_container_gets_a_directory_of_it(p
     copied = f"copy the registry's data from {DATA} to /srv/registry/data"
     assert copied in connection.taken()
     assert "/srv/registry/data:/var/lib/registry" in connection.asked[-1].argv
+
+
+class Secured:
+    """A registry with a certificate and a user, which reads its certificate when it starts."""
+
+    def __init__(self, directory, certificate, key):
+        self._directory = directory
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.show(certificate, key)
+
+    def show(self, certificate, key):
+        pair = self._directory / "pair.pem"
+        pair.write_text(certificate + key)
+        self.context.load_cert_chain(pair)
+
+
+class AsksForLogin(Registry):
+    def do_GET(self):
+        if self.headers.get("Authorization") == f"Basic {ALICE.login.reveal()}":
+            return super().do_GET()
+        self.send_response(401)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        return None
+
+
+CA = Authority("of the registry")
+ALICE = RegistryUser("alice", Secret("S3cret"))
+PAIR = CA.issue("registry.example")
+WRITE = "write /etc/tacker-cir/registry/server.key"
+
+
+@pytest.fixture
+def secured(tmp_path):
+    """Return a registry that shows a certificate, and its port."""
+    registry = Secured(tmp_path, *PAIR)
+    with ThreadingHTTPServer(("127.0.0.1", 0), AsksForLogin) as served:
+        served.socket = registry.context.wrap_socket(served.socket, server_side=True)
+        threading.Thread(target=served.serve_forever, args=(0.01,), daemon=True).start()
+        yield registry, served.server_address[1]
+        served.shutdown()
+
+
+def with_tls(port, pair=PAIR):
+    tls = ServerTls(pair[0] + CA.pem, Secret(pair[1]))
+    return replace(PARAMS, port_no=port, tls=tls, users=(ALICE,))
+
+
+def spec_of(port):
+    return server._spec(with_tls(port), Places(None, DATA, "/own"), IMAGE)
+
+
+def as_wanted(port):
+    """Return the container as Docker tells of it once it runs as it shall."""
+    spec = spec_of(port)
+    mounts = [{"Destination": to, "Source": source, "RW": False}
+              for to, source in spec.directories.items()]  # fmt: skip
+    environment = [f"{name}={value}" for name, value in spec.environment.items()]
+    config = {**INSPECTED["Config"], "Labels": spec.labels, "Env": environment}
+    return at(port, Config=config, Mounts=[*INSPECTED["Mounts"], *mounts])
+
+
+def test_tls_and_users_reach_the_container(secured):
+    _, port = secured
+    connection = Answering({STATE: machine_with()})
+    report = ensure_registry(connection, NODE, with_tls(port), LIMITS)
+    assert report.changes == ["registry's certificate written", "registry's users written",
+                              "registry container started"]  # fmt: skip
+    assert report.ca == CA.pem
+    assert connection.taken() == [
+        STATE,
+        f"{WRITE} and 2 other files",
+        "docker run private_registry",
+    ]
+    words = connection.asked[-1].argv
+    assert "/etc/tacker-cir/registry:/etc/tacker-cir:ro" in words
+    assert "REGISTRY_AUTH_HTPASSWD_PATH=/etc/tacker-cir/htpasswd" in words
+    assert "S3cret" not in str(connection.asked) and "PRIVATE KEY" not in str(connection.asked)
+
+
+def machine_of(port, params):
+    """Return a machine that has everything as it shall be."""
+    found = [f"{line}\n" for line in machine_with(container=as_wanted(port)).splitlines()[:-1]]
+    directory = "/etc/tacker-cir/registry"
+    hashes = htpasswd.render({user.username: user.password.reveal() for user in params.users})
+    files = {"server.crt": (params.tls.certificate, "644"),
+             "server.key": (params.tls.key.reveal(), "600"),
+             "htpasswd": (hashes, "600")}  # fmt: skip
+    for name, (text, mode) in files.items():
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        found.append(f"file\t{directory}/{name}\t{mode} root root\t{digest}\n")
+        content = base64.b64encode(text.encode()).decode()
+        found.append(f"content\t{directory}/{name}\t{content}\n")
+    return "".join([*found, "end\n"])
+
+
+def test_a_second_run_changes_nothing_with_tls_and_users(secured):
+    _, port = secured
+    connection = Answering({STATE: machine_of(port, with_tls(port))})
+    report = ensure_registry(connection, NODE, with_tls(port), LIMITS)
+    assert (report.changes, connection.taken(), report.ca) == ([], [STATE], CA.pem)
+
+
+def test_a_certificate_that_the_registry_has_not_read_makes_it_restart(secured):
+    """As after an operation that was cut off once it had written the certificate."""
+    registry, port = secured
+    new = CA.issue("registry.example")
+
+    def restart():
+        registry.show(*new)
+        return ""
+
+    state = machine_of(port, with_tls(port, new))
+    connection = Answering({STATE: state, "docker restart": restart})
+    (change,) = ensure_registry(connection, NODE, with_tls(port, new), LIMITS).changes
+    assert re.fullmatch(
+        r"registry restarted for its new certificate: it did not serve for \d+\.\d s", change
+    )
+    assert connection.taken() == [STATE, "docker restart private_registry"]
+    assert ensure_registry(connection, NODE, with_tls(port, new), LIMITS).changes == []
+
+
+def test_what_tls_and_users_left_is_removed_once_the_registry_runs_without(port):
+    params = replace(PARAMS, port_no=port)
+    state = machine_of(port, with_tls(port))
+    connection = Answering({STATE: state})
+    assert ensure(connection, params) == ["registry container replaced"]
+    assert connection.taken() == [STATE, "docker stop private_registry",
+                                  "docker rm private_registry", "docker run private_registry",
+                                  "remove /etc/tacker-cir/registry/server.crt and 2 other "
+                                  "files"]  # fmt: skip

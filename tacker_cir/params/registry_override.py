@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``private_registry_installation_param`` in the metadata of a VNF instance: members that take the
+place of the request's while the registry lives."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from tacker_cir.command import Secret
+from tacker_cir.exceptions import Fault, InvalidMetadata
+from tacker_cir.package import VnfPackage
+from tacker_cir.params import bounds, registry_tls, registry_users, schema
+from tacker_cir.params.metadata_json import MetadataParameter
+from tacker_cir.params.private_registry_schema import KEY, SCHEMA
+from tacker_cir.params.reader import Reader
+
+#: What may be changed while the registry lives.
+MEMBERS = (registry_users.KEY, registry_tls.KEY)
+
+_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "writeOnly": True,
+    "description": f"an object with any of {', '.join(MEMBERS)}",
+    "minProperties": 1,
+    "additionalProperties": False,
+    "properties": {key: SCHEMA["properties"][key] for key in MEMBERS},
+}
+_PARAMETER = MetadataParameter(KEY, dict, _SCHEMA["description"])
+PATH = _PARAMETER.path
+_NOT_CHANGED = (
+    f"cannot be changed while the registry lives; expected {_SCHEMA['description']}. To change "
+    "another parameter, instantiate another VNF"
+)
+
+
+def read(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the members, unchecked but for their names; None where the metadata hold none.
+
+    :raises InvalidMetadata: a value is not an object in JSON, or has other members
+    """
+    found: dict[str, Any] | None = _PARAMETER.read(metadata)
+    unknown = [Fault(schema.join(PATH, key), _NOT_CHANGED)
+               for key in found or () if key not in MEMBERS]  # fmt: skip
+    if unknown:
+        raise InvalidMetadata(unknown)
+    return found
+
+
+def find_override_faults(
+    members: Mapping[str, Any], package: VnfPackage | None, path: str
+) -> list[Fault]:
+    """Return every fault of the members.
+
+    :param members: as a request has them
+    :param package: the VNF package that paths lead into; None leaves them unchecked
+    :param path: where the object is
+    """
+    excess = bounds.find_excess(members, path)
+    if excess:
+        return excess
+    reader = Reader(members, path, package, schema.find_faults(members, _SCHEMA, path))
+    _read(reader)
+    return reader.faults
+
+
+def secrets_of(members: Mapping[str, Any]) -> tuple[Secret, ...]:
+    """Return the secrets in members that are in use no more, whatever else is in them.
+
+    :param members: as a request has them
+    """
+    if bounds.find_excess(members, PATH):
+        return ()
+    return _read(Reader(members, PATH, None, schema.find_faults(members, _SCHEMA, PATH)))
+
+
+def _read(reader: Reader) -> tuple[Secret, ...]:
+    """Note every fault and return the secrets."""
+    tls, users = registry_tls.read(reader), registry_users.read(reader)
+    owners = [*([tls] if tls else []), *users]
+    return tuple(secret for owner in owners for secret in owner.secrets)
+
+
+def relocated(faults: Iterable[Fault], parameter: str, members: Collection[str]) -> list[Fault]:
+    """Return the faults with those of replaced members where the user finds them.
+
+    :param parameter: path of the parameter that the members took their place in
+    :param members: names of those that were replaced
+    """
+    replaced = tuple(schema.join(parameter, key) for key in members)
+    return [
+        Fault(PATH + fault.path.removeprefix(parameter), fault.problem)
+        if fault.path.startswith(replaced)
+        else fault
+        for fault in faults
+    ]
