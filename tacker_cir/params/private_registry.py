@@ -21,6 +21,7 @@ from tacker_cir.package import ImageArchive, PackageFileError, VnfPackage
 from tacker_cir.params import (
     registry_contents,
     registry_override,
+    registry_proxy_of,
     registry_tls,
     registry_users,
     registry_volume,
@@ -31,6 +32,7 @@ from tacker_cir.params.private_registry_schema import KEY as KEY
 from tacker_cir.params.private_registry_schema import SCHEMA
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository, Reader, find_parameter, shaped_reader
+from tacker_cir.params.registry_proxy_of import ProxyOf
 from tacker_cir.params.registry_tls import SelfSigned, ServerTls
 from tacker_cir.params.registry_users import RegistryUser
 from tacker_cir.params.registry_volume import DataVolume
@@ -85,6 +87,7 @@ class PrivateRegistryParams:
     :param data_path: None for the default, see :class:`tacker_cir.registry.places.Places`
     :param data_volume: None to keep the data on the VM's own disk
     :param contents: archives whose images the registry shall have
+    :param proxy_of: the registry whose images it fetches, None where it has its own
     :param tls: None for HTTP
     :param users: who may use the registry; none where everybody may
     :param former_secrets: of the request, where the metadata have others
@@ -101,6 +104,7 @@ class PrivateRegistryParams:
     data_path: str | None = None
     data_volume: DataVolume | None = None
     contents: tuple[ImageContents, ...] = ()
+    proxy_of: ProxyOf | None = None
     tls: ServerTls | SelfSigned | None = None
     users: tuple[RegistryUser, ...] = ()
     former_secrets: tuple[Secret, ...] = ()
@@ -108,7 +112,8 @@ class PrivateRegistryParams:
     @property
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret value of the request."""
-        owners = [self.credentials, *([self.tls] if self.tls else []), *self.users]
+        optional = [owner for owner in (self.tls, self.proxy_of) if owner]
+        owners = [self.credentials, *optional, *self.users]
         found = tuple(secret for owner in owners for secret in owner.secrets)
         proxy = self.proxy.passwords if self.proxy else ()
         return found + proxy + self.former_secrets
@@ -162,19 +167,20 @@ def read_login(additional_params: Mapping[str, Any] | None, package: VnfPackage)
 
 class _Reader(Reader):
     def read(self, flavour_id: str | None) -> PrivateRegistryParams:
-        registry_image = self._registry_image()
+        registry_image, proxy = self._registry_image(), self.proxy()
         return PrivateRegistryParams(
             ssh_cp_name=self.cp_name(flavour_id, "ssh_cp_name"),
             credentials=self.credentials((), "ssh_username", "ssh_password"),
             ssh_host_keys=self._host_keys(),
             image=self._image(registry_image),
             port_no=self._port_no(),
-            proxy=self.proxy(),
+            proxy=proxy,
             docker_package=self._docker_package(),
             registry_image=registry_image,
             data_path=self._data_path(),
             contents=registry_contents.read(self),
             data_volume=registry_volume.read(self, flavour_id),
+            proxy_of=registry_proxy_of.read(self, proxy),
             tls=registry_tls.read(self),
             users=registry_users.read(self),
         )

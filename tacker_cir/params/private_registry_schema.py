@@ -8,6 +8,7 @@ from typing import Any
 from tacker_cir.params import (
     fields,
     registry_contents,
+    registry_proxy_of,
     registry_tls,
     registry_users,
     registry_volume,
@@ -63,6 +64,7 @@ SCHEMA: dict[str, Any] = {
         ),
         registry_contents.KEY: registry_contents.SCHEMA,
         registry_volume.KEY: registry_volume.SCHEMA,
+        registry_proxy_of.KEY: registry_proxy_of.SCHEMA,
         registry_tls.KEY: registry_tls.SCHEMA,
         registry_users.KEY: registry_users.SCHEMA,
         registry_users.ANONYMOUS_KEY: registry_users.ANONYMOUS_SCHEMA,

@@ -10,13 +10,13 @@ from typing import Any
 from tacker_cir.command import Secret
 from tacker_cir.exceptions import Fault, InvalidMetadata
 from tacker_cir.package import VnfPackage
-from tacker_cir.params import bounds, registry_tls, registry_users, schema
+from tacker_cir.params import bounds, registry_contents, registry_tls, registry_users, schema
 from tacker_cir.params.metadata_json import MetadataParameter
 from tacker_cir.params.private_registry_schema import KEY, SCHEMA
 from tacker_cir.params.reader import Reader
 
 #: What may be changed while the registry lives.
-MEMBERS = (registry_users.KEY, registry_tls.KEY)
+MEMBERS = (registry_users.KEY, registry_tls.KEY, registry_contents.KEY)
 
 _SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -77,6 +77,7 @@ def secrets_of(members: Mapping[str, Any]) -> tuple[Secret, ...]:
 def _read(reader: Reader) -> tuple[Secret, ...]:
     """Note every fault and return the secrets."""
     tls, users = registry_tls.read(reader), registry_users.read(reader)
+    registry_contents.read(reader)
     owners = [*([tls] if tls else []), *users]
     return tuple(secret for owner in owners for secret in owner.secrets)
 

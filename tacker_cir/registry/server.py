@@ -22,12 +22,12 @@ from tacker_cir.inventory import Node
 from tacker_cir.package import ImageArchive
 from tacker_cir.params.private_registry import PrivateRegistryParams
 from tacker_cir.reading import answer_of
-from tacker_cir.registry import container, contents, own_files, serving
+from tacker_cir.registry import container, contents, own_files, serving, upstream
 from tacker_cir.registry.container import ContainerSpec
 from tacker_cir.registry.own_files import Identity
 from tacker_cir.registry.places import Places
 from tacker_cir.registry.serving import Access
-from tacker_cir.render import registry_settings
+from tacker_cir.render import registry_proxy, registry_settings
 from tacker_cir.ssh import Connection
 
 LOG = logging.getLogger(__name__)
@@ -97,8 +97,10 @@ def ensure_registry(
     report.changes += written.changes
     report.ca = written.identity.ca if written.identity else None
     image_id = _ensure_image(machine, params, report)
-    _ensure_container(machine, _spec(params, places, image_id), report)
+    files = upstream.ensure(machine, params.proxy_of, image_id)
+    _ensure_container(machine, _spec(params, places, image_id, files), report)
     own_files.remove_unused(machine, params)
+    upstream.remove_unused(machine, params.proxy_of)
     access = _access(params, written.identity)
     _ensure_certificate(machine, node, access, report)
     serving.wait_until_serving(machine, node, access)
@@ -110,8 +112,16 @@ def ensure_registry(
     return report
 
 
-def _spec(params: PrivateRegistryParams, places: Places, image_id: str) -> ContainerSpec:
-    """Return how the container shall be run."""
+def _spec(
+    params: PrivateRegistryParams,
+    places: Places,
+    image_id: str,
+    files: Mapping[str, str] | None = None,
+) -> ContainerSpec:
+    """Return how the container shall be run.
+
+    :param files: of the machine that it has in place of its image's
+    """
     archive = _archive_key(params.image, params.registry_image) if params.image else None
     return ContainerSpec(
         image=params.registry_image,
@@ -119,11 +129,16 @@ def _spec(params: PrivateRegistryParams, places: Places, image_id: str) -> Conta
         port=params.port_no,
         data=places.data,
         archive=archive,
-        environment=registry_settings.environment(
-            tls=params.tls is not None, users=bool(params.users)
-        ),
-        directories=_directories(params),
+        environment=_environment(params),
+        directories={**_directories(params), **(files or {})},
     )
+
+
+def _environment(params: PrivateRegistryParams) -> dict[str, str]:
+    found = registry_settings.environment(tls=params.tls is not None, users=bool(params.users))
+    if params.proxy_of:
+        found.update(registry_proxy.environment(params.proxy_of, params.proxy))
+    return found
 
 
 def _directories(params: PrivateRegistryParams) -> dict[str, str]:
@@ -148,7 +163,7 @@ def _read(connection: Connection, params: PrivateRegistryParams, limits: TimeLim
         limits,
         packages=[params.docker_package.name],
         files=(*docker.PATHS, *(volume.PATHS if params.data_volume else ())),
-        contents=own_files.CONTENTS,
+        contents=(*own_files.CONTENTS, upstream.PATH),
         images=[params.registry_image],
         containers=[container.NAME],
     )

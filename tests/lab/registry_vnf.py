@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,21 @@ from tests.testbed.stand import CloudStand
 SECONDS = 180
 
 
-def build_csar(directory: Path, *, guest: str, image: Path | None, base_hot: bool = False) -> Path:
+def build_csar(
+    directory: Path,
+    *,
+    guest: str,
+    image: Path | None,
+    base_hot: bool = False,
+    contents: Sequence[Path] = (),
+) -> Path:
     """Build the registry's VNF package with the command that users have.
 
     :param directory: where to
     :param guest: guest image of the lab that the VM shall have
     :param image: archive of the registry's image, None for none
     :param base_hot: the variant with a base HOT
+    :param contents: archives of images that the registry shall have
     """
     name = f"{'basehot' if base_hot else 'tosca'}-{guest}{'-image' if image else ''}"
     output = directory / f"{name}.zip"
@@ -44,6 +52,8 @@ def build_csar(directory: Path, *, guest: str, image: Path | None, base_hot: boo
         words += ["--vm-image-file", str(disk)]
     if image:
         words += ["--image", str(image)]
+    if contents:
+        words += ["--contents", *map(str, contents)]
     tacker_cir(*words)
     return output
 

@@ -207,7 +207,7 @@ def test_several_objects_are_one(package):
         ('{"users": [{"username": "bob"}]}', ".users[0].password", "is missing"),
         ('{"tls": {"self_signed": {"names": ["a b"]}}}', ".tls.self_signed.names[0]", "neither"),
         ('{"port_no": 1}', ".port_no", "cannot be changed while the registry lives"),
-        ('["MARK"]', "", "expected an object with any of users, tls"),
+        ('["MARK"]', "", "expected an object with any of users, tls, contents"),
         ('{"users": "MARK"', "", "written as JSON in one string"),
     ],
 )

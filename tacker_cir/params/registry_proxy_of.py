@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``proxy_of`` of the registry VNF: the registry whose images it fetches and keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tacker_cir.command import Secret
+from tacker_cir.params.fields import string
+from tacker_cir.params.names import split_server
+from tacker_cir.params.proxy import Proxy
+from tacker_cir.params.reader import Reader
+
+KEY = "proxy_of"
+#: Members of the request that write into the registry, which one that fetches does not allow.
+PUSHING = ("contents",)
+
+# Where Docker Hub's registry is, whose name is another one.
+_HUB, _HUB_REGISTRY = "docker.io", "registry-1.docker.io"
+_MAX_LOGIN = 4096
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "an object with server, connection_type, username, password",
+    "additionalProperties": False,
+    "required": ["server"],
+    "properties": {
+        "server": string("the registry's host[:port], e.g. docker.io", maxLength=255),
+        "connection_type": {
+            "type": "string",
+            "enum": ["0", "1"],
+            "description": '"0" for HTTP, "1" for HTTPS',
+        },
+        "username": string("a name for the login", maxLength=_MAX_LOGIN),
+        "password": {
+            **string("a password or token for the login", maxLength=_MAX_LOGIN),
+            "writeOnly": True,
+        },
+    },
+}
+
+
+@dataclass(frozen=True)
+class ProxyOf:
+    """The registry that images are fetched from.
+
+    :param server: ``host[:port]``
+    :param login: user name and password, None for none
+    """
+
+    server: str
+    https: bool = True
+    login: tuple[str, Secret] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is asked."""
+        server = _HUB_REGISTRY if self.server == _HUB else self.server
+        return f"{'https' if self.https else 'http'}://{server}"
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        return (self.login[1],) if self.login else ()
+
+
+def read(reader: Reader, proxy: Proxy | None) -> ProxyOf | None:
+    """Return ``proxy_of``, None where the request has none, and note its faults.
+
+    :param proxy: of the request
+    """
+    server = reader.valid(KEY, "server")
+    if server is None:
+        return None
+    try:
+        split_server(server)
+    except ValueError as error:
+        reader.fault(str(error), KEY, "server")
+    _check_company(reader, proxy)
+    https = reader.valid(KEY, "connection_type") != "0"
+    return ProxyOf(server, https, _login(reader))
+
+
+def _login(reader: Reader) -> tuple[str, Secret] | None:
+    given = {name: reader.valid(KEY, name) for name in ("username", "password")}
+    for name, other in (("username", "password"), ("password", "username")):
+        if given[name] is None and given[other] is not None:
+            reader.fault(f"is missing; expected it beside {other}", KEY, name)
+    if None in given.values():
+        return None
+    return given["username"], Secret(given["password"])
+
+
+def _check_company(reader: Reader, proxy: Proxy | None) -> None:
+    """Refuse what a registry that fetches cannot have beside it."""
+    for key in PUSHING:
+        if key in reader.raw:
+            reader.fault(
+                f"excludes {KEY}: a registry that fetches another one's images takes none; "
+                "expected one of the two",
+                key,
+            )
+    if proxy is not None and proxy.has_credentials:
+        reader.fault(
+            f"expected URLs without a login beside {KEY}: the registry's program knows its proxy "
+            "from its environment only, which 'docker inspect' shows",
+            "proxy",
+        )
