@@ -23,6 +23,7 @@ from tacker_cir.params import (
     registry_override,
     registry_proxy_of,
     registry_tls,
+    registry_upkeep,
     registry_users,
     registry_volume,
     schema,
@@ -34,6 +35,7 @@ from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import AptRepository, Reader, find_parameter, shaped_reader
 from tacker_cir.params.registry_proxy_of import ProxyOf
 from tacker_cir.params.registry_tls import SelfSigned, ServerTls
+from tacker_cir.params.registry_upkeep import Upkeep
 from tacker_cir.params.registry_users import RegistryUser
 from tacker_cir.params.registry_volume import DataVolume
 
@@ -102,6 +104,7 @@ class PrivateRegistryParams:
     docker_package: DockerPackage = DockerPackage()
     registry_image: str = DEFAULT_IMAGE
     data_path: str | None = None
+    upkeep: Upkeep | None = None
     data_volume: DataVolume | None = None
     contents: tuple[ImageContents, ...] = ()
     proxy_of: ProxyOf | None = None
@@ -183,6 +186,7 @@ class _Reader(Reader):
             proxy_of=registry_proxy_of.read(self, proxy),
             tls=registry_tls.read(self),
             users=registry_users.read(self),
+            upkeep=registry_upkeep.read(self),
         )
 
     def _host_keys(self) -> tuple[tuple[str, str], ...]:

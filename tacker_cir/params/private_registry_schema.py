@@ -10,6 +10,7 @@ from tacker_cir.params import (
     registry_contents,
     registry_proxy_of,
     registry_tls,
+    registry_upkeep,
     registry_users,
     registry_volume,
 )
@@ -68,5 +69,6 @@ SCHEMA: dict[str, Any] = {
         registry_tls.KEY: registry_tls.SCHEMA,
         registry_users.KEY: registry_users.SCHEMA,
         registry_users.ANONYMOUS_KEY: registry_users.ANONYMOUS_SCHEMA,
+        registry_upkeep.KEY: registry_upkeep.SCHEMA,
     },
 }

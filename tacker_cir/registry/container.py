@@ -35,6 +35,8 @@ class ContainerSpec:
         inspect`` shows them
     :param directories: further directories of the machine, by where the registry reads them
     :param log_options: of the container's log (``docker run --log-opt``)
+    :param name: of the container
+    :param restarts: whether Docker starts it again whenever it ends
     """
 
     image: str
@@ -45,6 +47,8 @@ class ContainerSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     directories: Mapping[str, str] = field(default_factory=dict)
     log_options: Mapping[str, str] = field(default_factory=dict)
+    name: str = NAME
+    restarts: bool = True
 
     @property
     def labels(self) -> dict[str, str]:
@@ -67,16 +71,34 @@ class ContainerSpec:
             *_options("--label", self.labels),
             "-p",
             f"{self.port}:{PORT}",
-            "-v",
-            f"{self.data}:{DATA}",
-            *self._directory_options(),
-            *_options("--env", self.environment),
-            *_options("--log-opt", self.log_options),
-            "--restart=always",
+            *self._common_arguments(),
+            *(("--restart=always",) if self.restarts else ()),
             "--name",
-            NAME,
+            self.name,
             self.image,
         )
+
+    def job_arguments(self, name: str) -> tuple[str, ...]:
+        """Return the arguments of ``docker run`` for another command of the registry's program on
+        the same data, which nobody reaches and which leaves no container behind.
+
+        :param name: of its container
+        """
+        return (
+            "--rm",
+            "--network=none",
+            *self._common_arguments(),
+            "--entrypoint=registry",
+            "--name",
+            name,
+            self.image,
+        )
+
+    def _common_arguments(self) -> Iterator[str]:
+        yield from ("-v", f"{self.data}:{DATA}")
+        yield from self._directory_options()
+        yield from _options("--env", self.environment)
+        yield from _options("--log-opt", self.log_options)
 
     def _directory_options(self) -> Iterator[str]:
         for target, source in self.directories.items():

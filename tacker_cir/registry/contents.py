@@ -82,7 +82,7 @@ def ensure(
     if not params.contents:
         return []
     seconds = machine.limits.image_timeout
-    room = partial(require_room, machine.connection, places.data, None)
+    room = partial(require_room, machine.connection, places.data, params.upkeep)
     place = _place(machine, node, access or Access(params.port_no), places)
     return ensure_contents(place, params.contents, seconds, room)
 

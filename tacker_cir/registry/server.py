@@ -22,7 +22,15 @@ from tacker_cir.inventory import Node
 from tacker_cir.package import ImageArchive
 from tacker_cir.params.private_registry import PrivateRegistryParams
 from tacker_cir.reading import answer_of
-from tacker_cir.registry import container, contents, own_files, serving, upstream
+from tacker_cir.registry import (
+    collection,
+    container,
+    contents,
+    own_files,
+    room,
+    serving,
+    upstream,
+)
 from tacker_cir.registry.container import ContainerSpec
 from tacker_cir.registry.own_files import Identity
 from tacker_cir.registry.places import Places
@@ -79,6 +87,9 @@ def ensure_registry(
     """
     report = Report()
     places = Places.of(params, connection.home)
+    collects = params.upkeep.collection if params.upkeep else None
+    if collects:
+        collection.pause(connection)
     machine = _read(connection, params, limits)
     system.check_supported(machine.node, machine.facts)
     _check_architecture(machine.node, machine.facts, params)
@@ -98,13 +109,18 @@ def ensure_registry(
     report.ca = written.identity.ca if written.identity else None
     image_id = _ensure_image(machine, params, report)
     files = upstream.ensure(machine, params.proxy_of, image_id)
-    _ensure_container(machine, _spec(params, places, image_id, files), report)
+    spec = _spec(params, places, image_id, files)
+    _ensure_container(machine, spec, report)
     own_files.remove_unused(machine, params)
     upstream.remove_unused(machine, params.proxy_of)
     access = _access(params, written.identity)
     _ensure_certificate(machine, node, access, report)
     serving.wait_until_serving(machine, node, access)
+    if params.upkeep and params.upkeep.min_free:
+        room.warn_of_little(connection, places.data, params.upkeep)
     report.changes += contents.ensure(machine, node, params, places, access)
+    if collects and collection.ensure_collection(machine, collects, spec):
+        report.changes.append("collection of unused data set up")
     for change in report.changes:
         LOG.info("%s: %s", machine.node, change)
     if not report.changes:
@@ -131,11 +147,16 @@ def _spec(
         archive=archive,
         environment=_environment(params),
         directories={**_directories(params), **(files or {})},
+        log_options=params.upkeep.log_options if params.upkeep else {},
     )
 
 
 def _environment(params: PrivateRegistryParams) -> dict[str, str]:
-    found = registry_settings.environment(tls=params.tls is not None, users=bool(params.users))
+    found = registry_settings.environment(
+        tls=params.tls is not None,
+        users=bool(params.users),
+        delete=params.upkeep is not None and params.upkeep.delete,
+    )
     if params.proxy_of:
         found.update(registry_proxy.environment(params.proxy_of, params.proxy))
     return found
@@ -162,7 +183,11 @@ def _read(connection: Connection, params: PrivateRegistryParams, limits: TimeLim
         connection,
         limits,
         packages=[params.docker_package.name],
-        files=(*docker.PATHS, *(volume.PATHS if params.data_volume else ())),
+        files=(
+            *docker.PATHS,
+            *collection.PATHS,
+            *(volume.PATHS if params.data_volume else ()),
+        ),
         contents=(*own_files.CONTENTS, upstream.PATH),
         images=[params.registry_image],
         containers=[container.NAME],

@@ -21,6 +21,7 @@ from tacker_cir.inventory import Node
 from tacker_cir.login import Credentials
 from tacker_cir.params.private_registry import PrivateRegistryParams
 from tacker_cir.params.registry_tls import ServerTls
+from tacker_cir.params.registry_upkeep import Collection, Upkeep
 from tacker_cir.params.registry_users import RegistryUser
 from tacker_cir.params.registry_volume import DataVolume
 from tacker_cir.registry import server
@@ -30,7 +31,7 @@ from tacker_cir.render import htpasswd
 from tests.certificates import Authority
 from tests.machine import LIMITS
 from tests.unit.answering import Answering
-from tests.unit.registry.test_container import DATA, IMAGE, binding, changed
+from tests.unit.registry.test_container import DATA, IMAGE, INSPECTED, binding, changed
 
 
 class Registry(BaseHTTPRequestHandler):
@@ -317,3 +318,25 @@ def test_what_tls_and_users_left_is_removed_once_the_registry_runs_without(port)
                                   "docker rm private_registry", "docker run private_registry",
                                   "remove /etc/tacker-cir/registry/server.crt and 2 other "
                                   "files"]  # fmt: skip
+
+
+def test_a_registry_that_is_kept_up(port, caplog):
+    upkeep = Upkeep(delete=True, collection=Collection("daily"), min_free="10%")
+    room = "read the free space of the registry's disk"
+    connection = Answering({STATE: machine_with(), room: "Size Avail\n1000000000 50000000\n"})
+    report = ensure(connection, replace(PARAMS, port_no=port, upkeep=upkeep))
+    assert report == ["registry container started", "collection of unused data set up"]
+    steps = connection.taken()
+    written = "write /var/lib/tacker-cir/tacker-cir-registry-collection.sh and 2 other files"
+    assert steps == [
+        "stop the collection of unused data",
+        STATE,
+        "docker run private_registry",
+        room,
+        written,
+        "start the timer of the collection",
+    ]
+    words = " ".join(connection.asked[steps.index("docker run private_registry")].argv)
+    assert "--env REGISTRY_STORAGE_DELETE_ENABLED=true " in words
+    assert "--log-opt max-size=10m --log-opt max-file=3 " in words
+    assert "has 50 MB free, less than the 100 MB of upkeep.min_free" in caplog.text
