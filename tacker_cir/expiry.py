@@ -43,5 +43,8 @@ def validity(certificate: x509.Certificate) -> tuple[datetime, datetime]:
 
 def _time(certificate: x509.Certificate, name: str) -> datetime:
     # cryptography before 42 has only the one without its time zone.
-    found = getattr(certificate, f"{name}_utc", None)
-    return found or getattr(certificate, name).replace(tzinfo=timezone.utc)
+    found: datetime | None = getattr(certificate, f"{name}_utc", None)
+    if found is not None:
+        return found
+    naive: datetime = getattr(certificate, name)
+    return naive.replace(tzinfo=timezone.utc)

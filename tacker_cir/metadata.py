@@ -41,7 +41,7 @@ def joined(metadata: Mapping[str, str], key: str) -> str | None:
     """Return a text that was divided, None where there is none."""
     if key not in metadata:
         return None
-    parts = []
+    parts: list[str] = []
     while part_key(key, len(parts) + 1) in metadata:
         parts.append(metadata[part_key(key, len(parts) + 1)])
     return "".join(parts)

@@ -13,8 +13,9 @@ from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import Reader
 
 KEY = "proxy_of"
-#: Members of the request that write into the registry, which one that fetches does not allow.
-PUSHING = ("contents",)
+#: Members of the request that write into the registry or take something out of it: one that fetches
+#: takes no pushes, and by itself takes away what nobody asked for lately.
+EXCLUDED = (("contents",), ("upkeep", "delete"), ("upkeep", "garbage_collection"))
 
 # Where Docker Hub's registry is, whose name is another one.
 _HUB, _HUB_REGISTRY = "docker.io", "registry-1.docker.io"
@@ -93,12 +94,12 @@ def _login(reader: Reader) -> tuple[str, Secret] | None:
 
 def _check_company(reader: Reader, proxy: Proxy | None) -> None:
     """Refuse what a registry that fetches cannot have beside it."""
-    for key in PUSHING:
-        if key in reader.raw:
+    for path in EXCLUDED:
+        if reader.valid(*path):
             reader.fault(
-                f"excludes {KEY}: a registry that fetches another one's images takes none; "
-                "expected one of the two",
-                key,
+                f"excludes {KEY}: a registry that fetches another one's images takes none, and "
+                "keeps its disk by itself; expected one of the two",
+                *path,
             )
     if proxy is not None and proxy.has_credentials:
         reader.fault(

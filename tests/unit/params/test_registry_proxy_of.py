@@ -62,6 +62,11 @@ def test_what_cannot_be_beside_it():
     faults = faults_of({"server": "docker.io"}, contents=["Files/contents/a.tar"])
     assert list(faults) == [f"{private_registry.PATH}.contents"]
     assert "excludes proxy_of" in faults[f"{private_registry.PATH}.contents"]
+    upkeep = {"delete": True, "garbage_collection": {"schedule": "daily"}, "log_size": "1m"}
+    faults = faults_of({"server": "docker.io"}, upkeep=upkeep)
+    assert set(faults) == {f"{private_registry.PATH}.upkeep.{name}"
+                           for name in ("delete", "garbage_collection")}  # fmt: skip
+    assert parse({"server": "docker.io"}, upkeep={"log_size": "1m"}).upkeep.log_size == "1m"
     proxy = {"https_proxy": "http://u:MARK@10.0.0.1:3128"}
     faults = faults_of({"server": "docker.io"}, proxy=proxy)
     assert "expected URLs without a login" in faults[f"{private_registry.PATH}.proxy"]
