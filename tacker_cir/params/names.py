@@ -32,6 +32,13 @@ _IMAGE = re.compile(IMAGE_PATTERN, re.ASCII)
 #: Characters of an image's name, its registry included.
 _IMAGE_NAME = 255
 
+#: Docker Hub in the names of images.
+DOCKER_HUB = "docker.io"
+_DOCKER_HUB_HOSTS = frozenset(
+    "docker.io index.docker.io registry-1.docker.io registry.docker.io registry.hub.docker.com "
+    "hub.docker.com www.docker.com docker.com".split()
+)
+
 # Kubernetes' own since 1.21, of registry.k8s.io or whatever has it in its place.
 _COREDNS = "coredns/coredns"
 
@@ -159,6 +166,11 @@ def check_image_name(server: str | None, text: str) -> None:
 def is_repository(text: str) -> bool:
     """Return whether a text may stand between a registry and an image's last name."""
     return re.fullmatch(rf"{_COMPONENT}(?:/{_COMPONENT})*", text, re.ASCII) is not None
+
+
+def is_docker_hub(host: str) -> bool:
+    """Return whether a host is Docker Hub, whatever a user calls it."""
+    return host.lower() in _DOCKER_HUB_HOSTS
 
 
 def split_server(text: str) -> tuple[str, int | None]:

@@ -16,7 +16,14 @@ from tacker_cir.login import Credentials, load_private_key
 from tacker_cir.package import PackageFileError, VnfPackage
 from tacker_cir.params import bounds, schema
 from tacker_cir.params.fields import PEM
-from tacker_cir.params.names import is_no_proxy_entry, is_proxy_url, is_site_url
+from tacker_cir.params.names import (
+    DOCKER_HUB,
+    is_docker_hub,
+    is_no_proxy_entry,
+    is_proxy_url,
+    is_site_url,
+    split_server,
+)
 from tacker_cir.params.proxy import Proxy
 
 Key = str | int
@@ -135,6 +142,22 @@ class Reader:
         ends = (match.start() for match in _STEP.finditer(fault.path))
         self._faulty.update(fault.path[:end] for end in ends)
         self._faulty.add(fault.path)
+
+    def server(self, *keys: Key) -> str | None:
+        """Return a registry's ``host[:port]``, None where there is none or it is faulty."""
+        text: str | None = self.valid(*keys)
+        if text is None:
+            return None
+        try:
+            host, _ = split_server(text)
+            if is_docker_hub(host) and text != DOCKER_HUB:
+                # Docker and containerd name the images of Docker Hub so whatever a user calls them.
+                raise ValueError(f"expected {DOCKER_HUB}, as names of Docker Hub's images begin")
+        except ValueError as error:
+            # What stands before an @ may be a password.
+            self.fault(str(error) if "@" in text else f"{error}; got {text[:60]!r}", *keys)
+            return None
+        return text
 
     def package_text(self, *keys: Key, shown: bool = True) -> str | None:
         """Return the text file of the package that the value at ``keys`` names.

@@ -18,18 +18,12 @@ from tacker_cir.command import Secret
 from tacker_cir.params import certificates, registry_vnf, schema
 from tacker_cir.params.certificates import CertificateFault
 from tacker_cir.params.names import check_image_name, is_host_name, split_server
-from tacker_cir.params.reader import Key, Reader
+from tacker_cir.params.reader import Reader
 from tacker_cir.render import docker_auth
 from tacker_cir.runtimes import RUNTIMES
 from tacker_cir.runtimes.base import Mirror, Runtime
 
 KEY = "private_registry_connection_info"
-
-_DOCKER_HUB = "docker.io"
-_DOCKER_HUB_NAMES = frozenset(
-    "docker.io index.docker.io registry-1.docker.io registry.docker.io registry.hub.docker.com "
-    "hub.docker.com www.docker.com docker.com".split()
-)
 
 _HTTPS_ONLY = ("certificate_path", "client_certificate_path", "client_key_path", "skip_verify")
 
@@ -134,7 +128,7 @@ class _ItemReader:
         self._both_or_none("client_certificate_path", "client_key_path")
         if self._sound("skip_verify") and "certificate_path" in self._given:
             self._fault("expected certificate_path or skip_verify, not both", "skip_verify")
-        server = read_server(self._reader, *self._at, "server")
+        server = self._reader.server(*self._at, "server")
         certificate, client_key = self._client_pair()
         _, authorities = self._certificates("certificate_path")
         password = self._sound("password")
@@ -221,7 +215,7 @@ class _ItemReader:
         return HostsEntry(str(parsed), tuple(names))
 
     def _token_server(self) -> str | None:
-        given = read_server(self._reader, *self._at, "token_server")
+        given = self._reader.server(*self._at, "token_server")
         if given is not None and "username" not in self._given:
             self._fault("is for a login; expected username and password as well", "token_server")
         return given
@@ -229,7 +223,7 @@ class _ItemReader:
     def _mirror_of(self, server: str | None, runtime: str | None) -> str | None:
         if "mirror_fallback" in self._given and "mirror_of" not in self._given:
             self._fault("is for mirrors only; expected mirror_of as well", "mirror_fallback")
-        mirrored = read_server(self._reader, *self._at, "mirror_of")
+        mirrored = self._reader.server(*self._at, "mirror_of")
         if mirrored is None:
             return None
         # As everybody writes it in the names of images, where case counts.
@@ -259,23 +253,6 @@ class _ItemReader:
             self._fault(f"expected an image of {server}; got {image!r}: {error}", "test_image")
         last = name.rpartition("/")[2]
         return f"{server}/{name}" + ("" if ":" in last or "@" in last else ":latest")
-
-
-def read_server(reader: Reader, *keys: Key) -> str | None:
-    """Return a registry's ``host[:port]``, None where there is none or it is faulty."""
-    text: str | None = reader.valid(*keys)
-    if text is None:
-        return None
-    try:
-        host, _ = split_server(text)
-        if host.lower() in _DOCKER_HUB_NAMES and text != _DOCKER_HUB:
-            # Docker and containerd name the images of Docker Hub so whatever a user calls them.
-            raise ValueError(f"expected {_DOCKER_HUB}, as names of Docker Hub's images begin")
-    except ValueError as error:
-        # What stands before an @ may be a password.
-        reader.fault(str(error) if "@" in text else f"{error}; got {text[:60]!r}", *keys)
-        return None
-    return text
 
 
 def _find_conflicts(reader: Reader, count: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tacker_cir.command import Secret
 from tacker_cir.params.fields import string
-from tacker_cir.params.names import split_server
+from tacker_cir.params.names import DOCKER_HUB
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import Reader
 
@@ -18,26 +18,33 @@ KEY = "proxy_of"
 EXCLUDED = (("contents",), ("upkeep", "delete"), ("upkeep", "garbage_collection"))
 
 # Where Docker Hub's registry is, whose name is another one.
-_HUB, _HUB_REGISTRY = "docker.io", "registry-1.docker.io"
+_HUB_REGISTRY = "registry-1.docker.io"
 _MAX_LOGIN = 4096
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
+    "writeOnly": True,
     "description": "an object with server, connection_type, username, password",
     "additionalProperties": False,
     "required": ["server"],
     "properties": {
         "server": string("the registry's host[:port], e.g. docker.io", maxLength=255),
         "connection_type": {
-            "type": "string",
-            "enum": ["0", "1"],
+            "enum": ["0", "1", 0, 1],
             "description": '"0" for HTTP, "1" for HTTPS',
         },
-        "username": string("a name for the login", maxLength=_MAX_LOGIN),
-        "password": {
-            **string("a password or token for the login", maxLength=_MAX_LOGIN),
-            "writeOnly": True,
-        },
+        # A colon would end the name where it is sent (RFC 7617).
+        "username": string(
+            "a name without a colon for the login",
+            maxLength=_MAX_LOGIN,
+            pattern=r"^[^:\x00-\x1f\x7f]+\Z",
+        ),
+        "password": string(
+            "a password or token for the login",
+            writeOnly=True,
+            maxLength=_MAX_LOGIN,
+            pattern=r"^[^\x00-\x1f\x7f]+\Z",
+        ),
     },
 }
 
@@ -57,7 +64,7 @@ class ProxyOf:
     @property
     def url(self) -> str:
         """Where it is asked."""
-        server = _HUB_REGISTRY if self.server == _HUB else self.server
+        server = _HUB_REGISTRY if self.server == DOCKER_HUB else self.server
         return f"{'https' if self.https else 'http'}://{server}"
 
     @property
@@ -70,26 +77,21 @@ def read(reader: Reader, proxy: Proxy | None) -> ProxyOf | None:
 
     :param proxy: of the request
     """
-    server = reader.valid(KEY, "server")
-    if server is None:
+    if reader.valid(KEY, "server") is None:
         return None
-    try:
-        split_server(server)
-    except ValueError as error:
-        reader.fault(str(error), KEY, "server")
+    server = reader.server(KEY, "server")
     _check_company(reader, proxy)
-    https = reader.valid(KEY, "connection_type") != "0"
-    return ProxyOf(server, https, _login(reader))
+    https = reader.valid(KEY, "connection_type") not in ("0", 0)
+    return ProxyOf(server or "", https, _login(reader))
 
 
 def _login(reader: Reader) -> tuple[str, Secret] | None:
-    given = {name: reader.valid(KEY, name) for name in ("username", "password")}
+    given = reader.raw[KEY]
     for name, other in (("username", "password"), ("password", "username")):
-        if given[name] is None and given[other] is not None:
+        if name not in given and other in given:
             reader.fault(f"is missing; expected it beside {other}", KEY, name)
-    if None in given.values():
-        return None
-    return given["username"], Secret(given["password"])
+    username, password = (reader.valid(KEY, name) for name in ("username", "password"))
+    return (username, Secret(password)) if username and password else None
 
 
 def _check_company(reader: Reader, proxy: Proxy | None) -> None:

@@ -29,6 +29,7 @@ def test_what_is_fetched_from_where():
     assert "MARK" in [secret.reveal() for secret in params.secrets]
     assert "MARK" not in repr(params)
     assert parse({"server": "quay.io"}).proxy_of.url == "https://quay.io"
+    assert parse({"server": "10.0.0.9:5000", "connection_type": 0}).proxy_of.https is False
     plain = parse({"server": "10.0.0.9:5000", "connection_type": "0"}).proxy_of
     assert (plain.url, plain.login, plain.secrets) == ("http://10.0.0.9:5000", None, ())
     proxy = {"http_proxy": "http://10.0.0.1:3128"}
@@ -42,6 +43,12 @@ def test_what_is_fetched_from_where():
         ("docker.io", "", "an object with server"),
         ({"server": "https://docker.io"}, ".server", "without http://"),
         ({"server": "a b"}, ".server", "expected host"),
+        ({"server": "Docker.io"}, ".server", "expected docker.io, as names of Docker Hub's"),
+        ({"server": "registry-1.docker.io"}, ".server", "expected docker.io"),
+        ("https://alice:MARK@quay.io", "", "an object with server"),
+        ({"server": "alice:MARK@quay.io"}, ".server", "without a user and password"),
+        ({"server": "quay.io", "username": "a:b", "password": "p"}, ".username", "without a colon"),
+        ({"server": "quay.io", "username": "a\nb", "password": "p"}, ".username", "for the login"),
         ({"server": "docker.io", "username": "a"}, ".password", "is missing; expected it beside"),
         (
             {"server": "docker.io", "password": "MARK"},
