@@ -133,9 +133,10 @@ def _names(reader: Reader, *keys: Key) -> tuple[str, ...]:
 
 
 def as_address(text: str) -> str | None:
-    """Return an IP address as it is written most often, None for what is none."""
+    """Return an IP address as it is written most often, None for what is none, or has a zone,
+    which a certificate cannot hold."""
     try:
-        return str(ipaddress.ip_address(text))
+        return str(ipaddress.ip_address(text)) if "%" not in text else None
     except ValueError:
         return None
 

@@ -132,6 +132,8 @@ FAULTS = [
     (given(self_signed={}), "key_path", "expected none of it beside self_signed"),
     ({"self_signed": {}, "names": ["a"]}, "names", "expected none of it beside self_signed"),
     ({"self_signed": {"names": ["a b"]}}, "self_signed.names[0]", "neither a host name nor"),
+    # A certificate cannot hold it, and would be another one than asked for in each operation.
+    ({"self_signed": {"names": ["fe80::1%eth0"]}}, "self_signed.names[0]", "neither a host name"),
     ({"self_signed": {"name": "a"}}, "self_signed.name", "did you mean names?"),
 ]  # fmt: skip
 
