@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 import bcrypt
 
@@ -32,6 +33,8 @@ def render(passwords: Mapping[str, str], present: str = "") -> str:
 
 
 def _hash(password: bytes, present: bytes) -> str:
-    if present and bcrypt.checkpw(password, present):
-        return present.decode()
+    # What looks like a hash may be none, to bcrypt.
+    with suppress(ValueError):
+        if present and bcrypt.checkpw(password, present):
+            return present.decode()
     return bcrypt.hashpw(password, bcrypt.gensalt(ROUNDS)).decode()
