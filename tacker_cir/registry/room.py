@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from tacker_cir import log as logging
@@ -13,6 +14,7 @@ from tacker_cir.ssh import Connection
 
 LOG = logging.getLogger(__name__)
 
+_NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 _STEP = "read the free space of the registry's disk"
 _MEGABYTE = 1000 * 1000
 
@@ -38,7 +40,7 @@ def read_room(connection: Connection, directory: str, upkeep: Upkeep | None) -> 
     """
     words = ("df", "--block-size=1", "--output=size,avail", "--", directory)
     told = connection.run(Command(words, _STEP)).stdout.split()[-2:]
-    if len(told) != 2 or not all(word.isascii() and word.isdigit() for word in told):
+    if len(told) != 2 or not all(map(_NUMBER.fullmatch, told)):
         remedy = f"look at 'df {directory}' of the VM"
         raise HostError(connection.node, _STEP, "df tells something else", remedy)
     size, free = (int(word) for word in told)

@@ -5,6 +5,7 @@ place of its image's configuration, for root only, and nowhere else."""
 from __future__ import annotations
 
 import json
+import re
 
 from tacker_cir.command import Command
 from tacker_cir.exceptions import HostError
@@ -18,6 +19,8 @@ from tacker_cir.render import registry_proxy
 #: The file on the machine. The registry sees it only when its container starts.
 PATH = f"{own_files.DIRECTORY}/upstream.json"
 
+# It is mounted there: no colon, which would begin an option of that.
+_CONFIGURATION = re.compile(r"(?:/[A-Za-z0-9._-]{1,255}){1,20}\.ya?ml", re.ASCII)
 _STEP = "find the configuration of the registry's image"
 _REMEDY = "give a registry_image like registry:2 or registry:3"
 
@@ -57,8 +60,8 @@ def _configuration(machine: Machine, image_id: str) -> str:
     try:
         command = json.loads(told)
         path = command[-1]
-        if isinstance(path, str) and path.startswith("/") and path.endswith((".yml", ".yaml")):
-            return path
+        if _CONFIGURATION.fullmatch(path):
+            return str(path)
     except (ValueError, LookupError, TypeError, RecursionError):
         pass
     raise HostError(machine.node, _STEP, "its command names no configuration file", _REMEDY)

@@ -23,7 +23,7 @@ def test_what_df_tells():
     assert read_room(Answering(TOLD), "/srv/registry", None).kept == 0
 
 
-@pytest.mark.parametrize("told", ["", "x y", "1 -5", "df: no such file"])
+@pytest.mark.parametrize("told", ["", "x y", "1 -5", "df: no such file", "1 " + "9" * 5000])
 def test_what_df_does_not_tell(told):
     with pytest.raises(HostError, match="df tells something else"):
         read_room(Answering({STEP: told}), "/srv/registry", None)

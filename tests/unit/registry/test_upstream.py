@@ -68,7 +68,9 @@ def test_without_a_login_there_is_no_file(proxy_of):
     assert len(connection.taken()) == 1
 
 
-@pytest.mark.parametrize("command", [None, [], ["serve"], "x", [7], {"a": 1}, ["config.yml"]])
+@pytest.mark.parametrize(
+    "command", [None, [], ["serve"], "x", [7], {"a": 1}, ["config.yml"], ["/etc/a:/b.yml"]]
+)
 def test_an_image_that_names_no_configuration(command):
     _, registry = asked(command)
     with pytest.raises(HostError, match="names no configuration file.*registry:2 or registry:3"):
