@@ -11,7 +11,7 @@ import http.client
 import re
 import ssl
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
@@ -241,37 +241,29 @@ class Registry:
     def _location(self, step: str, answer: Answer) -> str:
         """Return where an upload goes on: a path of this registry."""
         location = answer.headers.get("location", "")
-        place = self._place
-        scheme = "https" if place.tls else "http"
-        try:
+        with suppress(ValueError):
             url = urlsplit(location)
-            port = url.port or (443 if url.scheme == "https" else 80)
-            away = bool(url.scheme or url.netloc) and (
-                (url.scheme or scheme, url.hostname, port)
-                != (scheme, place.host.lower(), place.port)
-            )
-        except ValueError:
-            away = True
-        if away or not url.path.startswith("/") or not location.isascii() or " " in location:
-            raise self._error(
-                step,
-                "the registry wants the upload to go elsewhere: "
-                + shown(self._place.masked(location or "nowhere"), 100),
-                "look at the registry's settings (REGISTRY_HTTP_HOST); nothing was sent there",
-            )
-        return f"{url.path}?{url.query}" if url.query else url.path
+            is_target = _TARGET.fullmatch(location) and url.path.startswith("/")
+            if is_target and self._is_here(url):
+                return f"{url.path}?{url.query}" if url.query else url.path
+        raise self._error(
+            step,
+            "the registry wants the upload to go elsewhere: "
+            + shown(self._place.masked(location or "nowhere"), 100),
+            "look at the registry's settings (REGISTRY_HTTP_HOST); nothing was sent there",
+        )
 
     def _is_here(self, url: SplitResult) -> bool:
-        """Return whether a URL leads to this registry."""
+        """Return whether a URL leads to this registry.
+
+        :raises ValueError: it has no port that is one
+        """
         if not url.scheme and not url.netloc:
             return True
         place = self._place
         scheme, standard = ("https", 443) if place.tls else ("http", 80)
-        try:
-            port = url.port or standard
-        except ValueError:
-            return False
-        return (url.scheme, url.hostname, port) == (scheme, place.host.lower(), place.port)
+        here = (scheme, place.host.lower(), place.port)
+        return (url.scheme, url.hostname, url.port or standard) == here
 
     def _give_up(self, repository: str, target: str, error: BaseException) -> None:
         """Have what was sent of a blob taken away: a full disk would stay full."""
