@@ -10,6 +10,7 @@ The examples are the same in each run. ``TACKER_CIR_THOROUGH=1`` makes a long ru
 
 from __future__ import annotations
 
+import configparser
 import copy
 import functools
 import ipaddress
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import bcrypt
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -41,13 +43,34 @@ from tacker_cir.host import docker as host_docker
 from tacker_cir.host.runtimes.docker import daemon_entries
 from tacker_cir.image_archive import PackageFileError, read_image_archive
 from tacker_cir.image_contents import check_blobs, read_image_contents
-from tacker_cir.params import k8s_cluster, private_registry, registry_metadata
+from tacker_cir.metadata import MAX_VALUE, divided
+from tacker_cir.params import k8s_cluster, private_registry, registry_metadata, registry_override
 from tacker_cir.params.certificates import CertificateFault, read_certificates, read_key, to_pem
+from tacker_cir.params.names import split_server
 from tacker_cir.params.private_registry import PrivateRegistryParams
+from tacker_cir.params.registry_tls import ServerTls, names_of
+from tacker_cir.params.registry_vnf import RegistryVnf, the_only
+from tacker_cir.params.shown_registry import ShownRegistry
+from tacker_cir.registry import authority, collection, server
 from tacker_cir.registry.container import ContainerSpec
-from tacker_cir.render import apt, docker, docker_auth, docker_daemon, hosts, kubeadm
+from tacker_cir.registry.from_node import tls_context
+from tacker_cir.registry.places import Places
+from tacker_cir.render import (
+    apt,
+    docker,
+    docker_auth,
+    docker_daemon,
+    hosts,
+    htpasswd,
+    kubeadm,
+    local_registry,
+    registry_collection,
+    registry_proxy,
+    volume,
+)
 from tacker_cir.render.no_proxy import no_proxy
 from tacker_cir.runtimes import RUNTIMES
+from tests.certificates import Authority
 from tests.image_archives import Image, docker_members, layer, layout_of, write
 from tests.machine import DEBIAN_12
 from tests.unit import cluster_requests
@@ -102,6 +125,61 @@ REGISTRY_VNF: dict[str, Any] = {
     "registry_image": "quay.io/library/registry:2.8.3",
     "data_path": "/srv/registry",
 }
+PAIR = Authority("of the registry").issue("registry.example", "*.apps.example", "192.0.2.5")
+USERS = [
+    {"username": "alice", "password": "MARK-alice"},
+    {"username": "bob@example", "password": "MARK-bob: é"},
+]
+UPKEEP = {
+    "delete": True,
+    "garbage_collection": {"schedule": "Sun *-*-* 03:00:00", "window": 90},
+    "log_size": "10m",
+    "log_files": 5,
+    "min_free": "10%",
+}
+LOGIN = {"ssh_cp_name": "CP1", "ssh_username": "ubuntu", "ssh_password": "MARK-ssh"}
+#: Registries that are kept: one that has its own images, and one that fetches another one's.
+KEPT: dict[str, Any] = {
+    **LOGIN,
+    "data_path": "/srv/registry",
+    "data_volume": {"name": "registry_data", "device": "/dev/vdb"},
+    "contents": ["Files/contents/app.tar"],
+    "tls": {
+        "certificate_path": "Files/tls/registry.crt",
+        "key_path": "Files/tls/registry.key",
+        "names": ["registry.example", "a.apps.example", "192.0.2.5"],
+    },
+    "users": USERS,
+    "anonymous_pull": False,
+    "upkeep": UPKEEP,
+}
+FETCHING: dict[str, Any] = {
+    **LOGIN,
+    "port_no": 8443,
+    "proxy": {"http_proxy": "http://proxy.example:3128", "no_proxy": "10.0.0.0/8"},
+    "data_volume": {"name": "registry_data"},
+    "proxy_of": {
+        "server": "docker.io",
+        "connection_type": "1",
+        "username": "alice",
+        "password": "MARK-upstream",
+    },
+    "tls": {"self_signed": {"names": ["registry.example", "2001:db8::9"]}},
+    "users": USERS,
+    "upkeep": {"log_size": "1g", "min_free": 2000},
+}
+#: A registry's VNF instance as a cluster finds it, and the entry that names it.
+VNF: dict[str, Any] = {
+    "instantiated": True,
+    "metadata": ShownRegistry("192.0.2.5:443", PAIR[0]).values(),
+    "parameters": {private_registry.KEY: {**LOGIN, "users": USERS}},
+}
+BY_NAME = {
+    "vnf_instance": "registry",
+    "username": "alice",
+    "mirror_of": "docker.io",
+    "advertise": True,
+}
 REGISTRY = {
     "connection_type": "1",
     "server": "registry.example.com:5000",
@@ -132,7 +210,8 @@ FRAGMENTS = [
     ">", "|", "&", "*", "!", "~", "a;DPkg::Pre-Invoke{x};b", "#clear x;", "://", "http://", "0",
     "65536", "٣", "A" * 300, "${jndi}", "None", "null", "true", "~1", "!!float ''", "&a [*a]",
     "-----BEGIN", "[::1]", "[::1]:5", "10.0.0.1", "10.0.0.0/8", "2001:db8::/32",
-    "index.docker.io", "docker.io", ".", "/etc/ssh", "/",
+    "index.docker.io", "docker.io", ".", "/etc/ssh", "/", "fe80::1%eth0", "::ffff:1.2.3.4",
+    "*.example", "a.", "100%", "é" * 40, "*:0/5", "Sun..", "$2b$10$",
 ]  # fmt: skip
 OTHER_VALUES = [None, True, 0, -1, 1.5, 2**70, float("nan"), [], {}, [None], {"": ""}, [[]], ""]
 
@@ -213,8 +292,14 @@ def package(tmp_path_factory):
     found = cluster_requests.write_package(root)
     (root / "Files/keys/docker.asc").write_text("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQ==\n")
     (root / "Definitions/more.yaml").write_text(
-        "topology_template: {node_templates: {CP1: {type: tosca.nodes.nfv.VduCp}}}"
+        "topology_template: {node_templates: {CP1: {type: tosca.nodes.nfv.VduCp}, "
+        "registry_data: {type: tosca.nodes.nfv.Vdu.VirtualBlockStorage}}}"
     )
+    for name in ("contents", "tls"):
+        (root / "Files" / name).mkdir()
+    write(root / "Files/contents/app.tar", layout_of(Image(("app:1",), (layer(1, 100),))))
+    for name, pem in zip(("registry.crt", "registry.key"), PAIR, strict=True):
+        (root / "Files/tls" / name).write_text(pem)
     return found
 
 
@@ -304,6 +389,52 @@ class TestRegistryVnf:
             assert len({file.path for file in files}) == len(files)
 
 
+class TestKeptRegistry:
+    """TLS, users, a volume, contents, upkeep, and what it fetches."""
+
+    @pytest.fixture(autouse=True)
+    def cheap_hashes(self, monkeypatch):
+        monkeypatch.setattr(htpasswd, "ROUNDS", 4)
+
+    @given(request=st.one_of(requests(KEPT), requests(FETCHING)))
+    @generated()
+    def test_requests(self, package, request):
+        def parse() -> PrivateRegistryParams:
+            return private_registry.parse({private_registry.KEY: request}, package)
+
+        params = accepted("kept registry", parse)
+        if params is not None:
+            assert "MARK-" not in repr(params)
+            check_users(params.users)
+            check_tls(params.tls)
+            check_container(params)
+            check_volume(params)
+            check_proxy_of(params.proxy_of)
+
+    @given(members=requests({key: KEPT[key] for key in registry_override.MEMBERS}), data=st.data())
+    @generated(0.5)
+    def test_changes_by_metadata(self, package, members, data):
+        text = json.dumps(members)
+        if data.draw(st.booleans()):
+            text = str(data.draw(changes(text)))
+        parts = divided(private_registry.KEY, text)
+        assert all(len(part) <= MAX_VALUE for part in parts.values())
+
+        def parse() -> PrivateRegistryParams:
+            given = {private_registry.KEY: LOGIN | {"users": USERS}}
+            return private_registry.parse(given, package, metadata=parts)
+
+        params = accepted("change of a registry", parse)
+        if params is None:
+            return
+        members = json.loads(text or "{}")
+        expected = members.get("users", USERS)
+        assert [user.username for user in params.users] == [user["username"] for user in expected]
+        # What was a secret before is one still: a machine may repeat it.
+        known = {secret.reveal() for secret in params.secrets}
+        assert {user["password"] for user in USERS} <= known
+
+
 class TestCluster:
     @given(request=requests(CLUSTER))
     @generated()
@@ -322,6 +453,38 @@ class TestCluster:
         check_registries(params.registries)
         check_kubeadm(params)
 
+    @given(entry=requests(BY_NAME), vnf=requests(VNF), spoil=st.sampled_from(["entry", "vnf"]))
+    @generated()
+    def test_registries_by_their_vnf_instances(self, package, entry, vnf, spoil):
+        entry, vnf = (entry, VNF) if spoil == "entry" else (BY_NAME, vnf)
+
+        def find(name: str) -> RegistryVnf:
+            # Both are objects to Tacker, whatever is in them.
+            parameters, metadata = (
+                value if isinstance(value, dict) else {}
+                for value in (vnf.get("parameters"), vnf.get("metadata"))
+            )
+            is_there = vnf.get("instantiated") is True
+            made = RegistryVnf("id-1", "registry", is_there, parameters, metadata)
+            return the_only([made] if name in ("registry", "id-1") else [], name)
+
+        def parse() -> Any:
+            members = {"private_registry_connection_info": [entry]}
+            given = {k8s_cluster.KEY: cluster_requests.MINIMUM | members}
+            return k8s_cluster.parse(given, package, flavour_id="complex", find_vnf=find)
+
+        params = accepted("registry by its VNF instance", parse)
+        if params is None:
+            return
+        check_registries(params.registries)
+        (registry,) = params.registries
+        if "vnf_instance" in entry and registry.https:
+            assert to_pem(read_certificates(registry.ca)) == registry.ca
+            tls_context(registry.ca, None, True)
+        told = yaml.safe_load(local_registry.config_map(registry.server)["data"]
+                              [local_registry.DATA_KEY])  # fmt: skip
+        assert told["host"] == registry.server
+
     @given(registries=st.lists(requests(REGISTRY), max_size=3), data=st.data())
     @generated(0.5)
     def test_metadata(self, registries, data):
@@ -333,6 +496,101 @@ class TestCluster:
         if found is not None:
             read = [k for k in metadata if re.fullmatch(rf"{key}(_[1-9][0-9]{{0,3}})?", k)]
             assert len(found) == sum(len(json.loads(metadata[k])) for k in read)
+
+
+def check_users(users: Any) -> None:
+    text = htpasswd.render({user.username: user.password.reveal() for user in users})
+    lines = [line.split(":") for line in text.splitlines()]
+    assert [name for name, _ in lines] == [user.username for user in users]
+    for user, (_, hashed) in zip(users, lines, strict=True):
+        assert bcrypt.checkpw(user.password.reveal().encode(), hashed.encode())
+        assert "\n" not in user.login.reveal()
+    COUNTS["passwords judged by bcrypt"] += len(lines)
+
+
+@functools.cache
+def _authority() -> authority.Pair:
+    return authority.authority(None)
+
+
+def check_tls(tls: Any) -> None:
+    if isinstance(tls, ServerTls):
+        tls_context(tls.certificate, (tls.certificate, tls.key), True)
+        names = [tls.host_for(address) for address in ("192.0.2.5", "10.0.0.1")]
+        assert names[0] == "192.0.2.5" and all(split_server(f"{name}:443") for name in names)
+    elif tls is not None:
+        wanted = (*tls.names, "10.0.0.1")
+        made = authority.server(_authority(), None, wanted)
+        assert set(names_of(read_certificates(made.certificate)[0])) == set(wanted)
+        # Or the registry would be restarted for another one at each operation.
+        assert authority.server(_authority(), made, wanted) == made
+        COUNTS["certificates made"] += 1
+
+
+def check_container(params: PrivateRegistryParams) -> None:
+    places = Places.of(params, "/home/u")
+    spec = server._spec(params, places, "sha256:1", {"/etc/x.yml": "/etc/tacker-cir/registry/u"})
+    check_command("docker", "run", *spec.run_arguments())
+    assert not any("MARK-" in word for word in spec.run_arguments())
+    for name in ("10m", "1g"):
+        assert name not in spec.log_options or re.fullmatch("[0-9]+[kmg]", spec.log_options[name])
+    if params.upkeep:
+        assert 0 <= params.upkeep.least_free(10**12) <= 10**15
+    if params.upkeep is None or params.upkeep.collection is None:
+        return
+    text = collection.script(spec)
+    if is_new(text):
+        subprocess.run(["/bin/sh", "-n"], input=text, text=True, check=True, capture_output=True)
+    wanted = params.upkeep.collection
+    timer = unit(registry_collection.timer(wanted.schedule))
+    assert timer["Timer"]["OnCalendar"] == wanted.schedule.strip()
+    service = unit(registry_collection.service("/s.sh", wanted.window))
+    assert service["Service"]["TimeoutStartSec"] == f"{wanted.window}min"
+    COUNTS["units of a collection read back"] += 1
+
+
+def check_volume(params: PrivateRegistryParams) -> None:
+    places = Places.of(params, "/home/u")
+    if params.data_volume is None:
+        assert places.mount is None and places.own.startswith("/var/lib/")
+        return
+    device = params.data_volume.device
+    assert device is None or (os.path.normpath(device) == device and device.startswith("/dev/"))
+    assert places.mount and {places.data, places.own} == {
+        f"{places.mount}/{name}" for name in ("data", "tacker-cir")
+    }
+    service = unit(volume.mount_unit("/s.sh", "0" * 8, "ext4", places.mount, 90))["Service"]
+    assert shlex.split(service["ExecStart"])[-2:] == [places.mount, "90"]
+    drop_in = unit(volume.required_drop_in("u.service", places.mount))["Unit"]
+    assert drop_in["RequiresMountsFor"] == places.mount
+    COUNTS["units of a volume read back"] += 1
+
+
+def unit(text: str) -> configparser.ConfigParser:
+    """Read a unit of systemd; a key or a section twice is an error. % would be a specifier."""
+    assert "%" not in text
+    parser = configparser.ConfigParser(
+        delimiters="=", interpolation=None, empty_lines_in_values=False
+    )
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read_string(text)
+    return parser
+
+
+def check_proxy_of(proxy_of: Any) -> None:
+    if proxy_of is None:
+        return
+    parts = urlsplit(proxy_of.url)
+    assert parts.hostname and not parts.username and not parts.path
+    values = registry_proxy.environment(proxy_of, None)
+    assert values == {"REGISTRY_PROXY_REMOTEURL": proxy_of.url}
+    if proxy_of.login:
+        username, password = proxy_of.login
+        text = registry_proxy.configuration(proxy_of, proxy_of.login).reveal()
+        told = yaml.safe_load(text)["proxy"]
+        assert (told["username"], told["password"]) == (username, password.reveal())
+        assert ":" not in username
+    COUNTS["registries that fetch"] += 1
 
 
 def check_command(*words: str) -> None:
@@ -611,7 +869,10 @@ def test_the_counts(capsys):
         print()
         for name, count in sorted(COUNTS.items()):
             print(f"  generated: {count:6} {name}")
-    for kind in ("registry VNF", "cluster", "metadata", "proxies"):
+    for kind in (
+        *("registry VNF", "kept registry", "change of a registry", "registry by its VNF instance"),
+        *("cluster", "metadata", "proxies"),
+    ):
         total = COUNTS[f"{kind} accepted"] + COUNTS[f"{kind} refused"]
         assert total >= EXAMPLES / 3
         assert min(COUNTS[f"{kind} accepted"], COUNTS[f"{kind} refused"]) >= total / 20, kind

@@ -11,13 +11,16 @@ import base64
 import copy
 import json
 import random
+import re
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import bcrypt
 import pytest
+from cryptography import x509
 
 from tacker_cir import facts, inventory
 from tacker_cir.cluster import credentials, drain, etcd, install, kubectl, load_balancer, state
@@ -25,12 +28,14 @@ from tacker_cir.command import Redactor, Secret, mask_userinfo
 from tacker_cir.exceptions import HostError, InventoryError
 from tacker_cir.host import apt, volume
 from tacker_cir.reading import Unreadable
-from tacker_cir.registry import container
+from tacker_cir.registry import authority, container, room, upstream
 from tacker_cir.registry.container import ContainerSpec
+from tacker_cir.render import htpasswd
 from tacker_cir.runtimes.docker import registry_config
 from tacker_cir.ssh import Result
 from tacker_cir.text import printable
 from tests.certificates import Authority
+from tests.machine import machine
 from tests.unit import test_inventory
 from tests.unit.cluster import test_etcd, test_kubectl
 from tests.unit.host import test_volume
@@ -92,6 +97,26 @@ CONTAINER = {
     "Config": {"Labels": {"a": "b"}},
 }  # fmt: skip
 
+KEPT = ContainerSpec(
+    "registry:2", "sha256:1", 443, "/srv/registry/data", "sha256:2",
+    {"REGISTRY_AUTH": "htpasswd"}, {"/etc/tacker-cir": "/etc/tacker-cir/registry"},
+    {"max-size": "10m"},
+)  # fmt: skip
+KEPT_CONTAINER = {
+    "Image": "sha256:1",
+    "State": {"Running": True},
+    "HostConfig": {
+        "PortBindings": {"5000/tcp": [{"HostPort": "443"}]},
+        "RestartPolicy": {"Name": "always"},
+        "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m"}},
+    },
+    "Mounts": [
+        {"Destination": "/var/lib/registry", "Source": "/srv/registry/data", "RW": True},
+        {"Destination": "/etc/tacker-cir", "Source": "/etc/tacker-cir/registry", "RW": False},
+    ],
+    "Config": {"Labels": KEPT.labels, "Env": ["REGISTRY_AUTH=htpasswd", "PATH=/bin"]},
+}  # fmt: skip
+
 #: Readers of text that is JSON in part or as a whole.
 OF_JSON: dict[str, tuple[Callable[[str], Any], str]] = {
     "an object": (kubectl.parse_object, json.dumps(POD)),
@@ -133,6 +158,7 @@ OF_DATA: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "a container": (
         ContainerSpec("registry:2", "sha256:1", 5000, "/data").find_differences, CONTAINER,
     ),
+    "a kept registry's container": (KEPT.find_differences, KEPT_CONTAINER),
     "a container's state": (container.is_running, CONTAINER),
     "an image's container": (lambda c: container.came_from(c, "sha256:1", "a"), CONTAINER),
 }  # fmt: skip
@@ -348,6 +374,64 @@ def test_the_machine_and_the_step_are_named(asked, said):
         ASKED[asked](said)
     assert "see what is wrong with the machine" in str(caught.value)
     assert "answer'" not in str(caught.value) and len(str(caught.value)) < 600
+
+
+#: What looks at a registry's machine, and may not be able to use what that says.
+LOOKS = {
+    "free space": lambda said: room.read_room(Machine(said), "/srv/registry", None),
+    "an image's command": lambda said: upstream._configuration(machine(Machine(said)), "sha256:1"),
+    "a device": lambda said: volume._find(machine(Machine(said), service_timeout=0.01), VOLUME),
+    "a volume": lambda said: volume._look(machine(Machine(said)), DEVICE, VOLUME),
+}
+VOLUME, DEVICE = volume.Volume("id", "/srv/registry"), volume.Device("/dev/vdb", "254:16")
+SAID = {
+    "digits": "1 " + "9" * 60_000,
+    "a size of another script": "1 ٣٣",
+    "a path with an option": '["/etc/a:/b.yml"]',
+    "a path of dots": '["' + "/." * 30_000 + '.yml"]',
+    "a number": "[" + "9" * 60_000 + "]",
+    "nesting": DEEP,
+    "a device without a number": "found\t1:\t/dev/vdb\nthere\tvdb\nend\n",
+    "many devices": "found\t1:1\t/dev/vdb\n" * 20_000 + "end\n",
+    "escapes": "\x1b[31m\u202e" * 1_000,
+}
+
+
+@pytest.mark.parametrize("said", SAID)
+@pytest.mark.parametrize("looks", LOOKS)
+def test_what_a_registrys_machine_says_is_refused_in_one_way(looks, said):
+    start = time.thread_time()
+    with pytest.raises(HostError, match="node master") as caught:
+        LOOKS[looks](SAID[said])
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 800
+    assert time.thread_time() - start < SOON
+
+
+def test_a_machine_s_own_certificates_may_be_anything():
+    ca = authority.authority(None)
+    server = authority.server(ca, None, ["registry.example", "192.0.2.5"])
+    chance = random.Random(SEED)
+    for _ in range(ROUNDS):
+        pem, key = mixed(server.certificate, chance), mixed(server.key.reveal(), chance)
+        for present in (authority.Pair(pem, server.key),
+                        authority.Pair(server.certificate, Secret(key))):  # fmt: skip
+            made = authority.server(ca, present, ["registry.example", "192.0.2.5"])
+            x509.load_pem_x509_certificate(made.certificate.encode())
+            authority.authority(present)
+
+
+def test_a_machine_s_own_users_may_be_anything(monkeypatch):
+    monkeypatch.setattr(htpasswd, "_LINE", re.compile(htpasswd._LINE.pattern.replace("10", "04"),
+                                                      re.ASCII | re.MULTILINE))  # fmt: skip
+    monkeypatch.setattr(htpasswd, "ROUNDS", 4)
+    good = htpasswd.render({"alice": "x"})
+    assert htpasswd.render({"alice": "x"}, good) == good
+    chance = random.Random(SEED)
+    # bcrypt takes no salt whose last character has bits too many.
+    salt = good[: len("alice:$2b$04$") + 21]
+    for present in [mixed(good, chance) for _ in range(ROUNDS)] + [f"{salt}b{'a' * 31}\n"]:
+        name, _, hashed = htpasswd.render({"alice": "x"}, present).rstrip().partition(":")
+        assert name == "alice" and bcrypt.checkpw(b"x", hashed.encode())
 
 
 def test_heats_answers_are_refused_in_one_way(monkeypatch):
