@@ -143,7 +143,7 @@ def parse(
     former: tuple[Secret, ...] = ()
     if replaced and isinstance(raw, Mapping):
         former = registry_override.secrets_of({key: raw[key] for key in replaced if key in raw})
-        raw = {**raw, **replaced}
+    raw = registry_override.in_place(raw, replaced)
     faults = schema.find_faults(raw, SCHEMA, PATH)
     if not isinstance(raw, Mapping):
         raise InvalidRequest(faults)

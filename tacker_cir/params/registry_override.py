@@ -8,12 +8,13 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from tacker_cir.command import Secret
-from tacker_cir.exceptions import Fault, InvalidMetadata
+from tacker_cir.exceptions import Fault, InvalidMetadata, InvalidRequest
 from tacker_cir.package import VnfPackage
 from tacker_cir.params import bounds, registry_contents, registry_tls, registry_users, schema
 from tacker_cir.params.metadata_json import MetadataParameter
 from tacker_cir.params.private_registry_schema import KEY, SCHEMA
-from tacker_cir.params.reader import Reader
+from tacker_cir.params.reader import Reader, find_parameter
+from tacker_cir.params.registry_users import RegistryUser
 
 #: What may be changed while the registry lives.
 MEMBERS = (registry_users.KEY, registry_tls.KEY, registry_contents.KEY)
@@ -26,6 +27,7 @@ _SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
     "properties": {key: SCHEMA["properties"][key] for key in MEMBERS},
 }
+_SCHEMA_OF_USERS: dict[str, Any] = {"properties": {registry_users.KEY: registry_users.SCHEMA}}
 _PARAMETER = MetadataParameter(KEY, dict, _SCHEMA["description"])
 PATH = _PARAMETER.path
 _NOT_CHANGED = (
@@ -44,6 +46,35 @@ def read(metadata: Mapping[str, Any]) -> dict[str, Any] | None:
                for key in found or () if key not in MEMBERS]  # fmt: skip
     if unknown:
         raise InvalidMetadata(unknown)
+    return found
+
+
+def in_place(raw: Any, replaced: Mapping[str, Any] | None) -> Any:
+    """Return a request's parameter with the metadata's members in place of its own.
+
+    :param replaced: as from :func:`read`
+    """
+    return {**raw, **replaced} if replaced and isinstance(raw, Mapping) else raw
+
+
+def read_users(
+    additional_params: Mapping[str, Any] | None, metadata: Mapping[str, Any]
+) -> tuple[RegistryUser, ...]:
+    """Return the users that a registry VNF has, whatever else is in its parameters.
+
+    :param additional_params: ``additionalParams`` that it was instantiated with
+    :param metadata: of the VNF instance
+    :raises InvalidRequest: with every fault of the users, and of what the metadata are read by
+    """
+    given, replaced = find_parameter(additional_params, KEY, SCHEMA), read(metadata)
+    whole = in_place(given, replaced)
+    users = registry_users.KEY
+    raw = {users: whole[users]} if isinstance(whole, Mapping) and users in whole else {}
+    parameter = schema.join("additionalParams", KEY)
+    reader = Reader(raw, parameter, None, schema.find_faults(raw, _SCHEMA_OF_USERS, parameter))
+    found = registry_users.read(reader)
+    if reader.faults:
+        raise InvalidRequest(relocated(reader.faults, parameter, replaced or ()))
     return found
 
 

@@ -202,6 +202,12 @@ def _lacking(certificate: x509.Certificate, names: Sequence[str]) -> Iterator[st
     for name in names:
         if not covers(covered, name):
             yield f"the certificate is not for {name}, but for {', '.join(covered[:5])}"
+    if not names and all("*" in name for name in covered):
+        # Its address is not among them, and a pattern is nothing that a client can ask for.
+        yield (
+            f"the certificate is for {', '.join(covered[:5])} only; expected names with what "
+            "clients call the registry"
+        )
 
 
 def names_of(certificate: x509.Certificate) -> list[str]:

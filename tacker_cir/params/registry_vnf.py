@@ -7,19 +7,26 @@ and the users are in what the instance was made with. So all of it is judged lik
 
 from __future__ import annotations
 
-import re
+import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tacker_cir import metadata
-from tacker_cir.documents import DocumentError, load_json
-from tacker_cir.exceptions import InventoryError
-from tacker_cir.params import bounds, certificates, private_registry_schema, schema
+from tacker_cir.exceptions import InvalidRequest, InventoryError
+from tacker_cir.params import bounds, certificates, registry_override, schema
 from tacker_cir.params.certificates import CertificateFault
-from tacker_cir.params.names import split_server
+from tacker_cir.params.names import is_host_name, split_server
 from tacker_cir.params.reader import Reader
-from tacker_cir.params.shown_registry import CA, CA_SHA256, SCHEME, SERVER, fingerprint
+from tacker_cir.params.registry_tls import as_address
+from tacker_cir.params.shown_registry import (
+    ADDRESS,
+    CA,
+    CA_SHA256,
+    SCHEME,
+    SERVER,
+    fingerprint,
+)
 
 #: Member of an entry that names the VNF instance.
 MEMBER = "vnf_instance"
@@ -35,8 +42,6 @@ _TOLD = (
 )
 
 _SHOWN_IDS = 5
-# What HTTP's basic authentication can send.
-_WORD = re.compile(r"[^\x00-\x1f\x7f]+")
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ def _filled(reader: Reader, key: str, index: int, find: Find | None) -> Any:
         return entry
     try:
         vnf = find(name)
-        return {**entry, **_reached(vnf), **_login(reader, key, index, vnf)}
+        return {**_resolved(vnf), **entry, **_reached(vnf), **_login(reader, key, index, vnf)}
     except (InventoryError, _Unusable) as error:
         reader.fault(str(error), key, index, MEMBER)
         return entry
@@ -150,6 +155,24 @@ def _server(vnf: RegistryVnf) -> str:
     return server
 
 
+def _resolved(vnf: RegistryVnf) -> dict[str, Any]:
+    """Return what /etc/hosts shall say where a registry goes by a name, because its certificate is
+    not for its address; the entry may say otherwise."""
+    if ADDRESS not in vnf.metadata:
+        return {}
+    name, _ = split_server(_server(vnf))
+    if as_address(name) or not is_host_name(name) or name.lower() == "localhost":
+        raise _nonsense(vnf, ADDRESS, f"expected none, as {SERVER} has no name that it is of")
+    text = _text(vnf, ADDRESS)
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise _nonsense(vnf, ADDRESS, "expected an IP address") from None
+    if address.is_unspecified or address.is_multicast or address.is_loopback or "%" in str(address):
+        raise _nonsense(vnf, ADDRESS, "expected an address that a registry can have")
+    return {"hosts_string": f"{address} {name}"}
+
+
 def _authorities(vnf: RegistryVnf) -> str:
     """Return the certificates in PEM that the registry's is to be trusted by."""
     try:
@@ -182,37 +205,24 @@ def _login(reader: Reader, key: str, index: int, vnf: RegistryVnf) -> dict[str, 
 
 
 def _users(vnf: RegistryVnf) -> dict[str, str]:
-    """Return the passwords of the registry's users by their names: those of its metadata stand in
-    for those that it was instantiated with."""
-    parameter = private_registry_schema.KEY
-    members: Any = (vnf.parameters or {}).get(parameter)
-    if parameter in vnf.metadata:
-        changed = _object(vnf, parameter)
-        members = changed if "users" in changed else members
-    given = members.get("users") if isinstance(members, Mapping) else None
-    users: list[Any] = given if isinstance(given, list) else [] if given is None else [None]
+    """Return the passwords of the registry's users by their names, as the registry's own driver
+    reads them."""
     try:
-        return {_word(user["username"]): _word(user["password"]) for user in users}
-    except (TypeError, KeyError, ValueError):
-        # Not which: it may be a password.
-        raise _nonsense(vnf, parameter, "expected users with username and password") from None
+        users = registry_override.read_users(vnf.parameters, vnf.metadata)
+    except InvalidRequest as error:
+        raise _refused(vnf, error) from None
+    return {user.username: user.password.reveal() for user in users}
 
 
-def _word(value: Any) -> str:
-    if not isinstance(value, str) or not _WORD.fullmatch(value) or len(value) > bounds.MAX_TEXT:
-        raise ValueError
-    value.encode()
-    return value
-
-
-def _object(vnf: RegistryVnf, key: str) -> dict[str, Any]:
-    try:
-        found = load_json(_whole(vnf, key), unique=True)
-    except DocumentError as error:
-        raise _nonsense(vnf, key, f"expected an object in JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise _nonsense(vnf, key, "expected an object in JSON")
-    return found
+def _refused(vnf: RegistryVnf, error: InvalidRequest) -> _Unusable:
+    fault = error.faults[0]
+    where = "metadata" if fault.path.startswith("metadata.") else "request"
+    is_users = f".{registry_override.KEY}.users" in fault.path
+    expected = "users with username and password" if is_users else "an object in JSON"
+    return _Unusable(
+        f"{vnf} has something else in {registry_override.KEY} of its {where} than a request may "
+        f"hold: expected {expected}; {fault.path}: {fault.problem}. To do: correct it there"
+    )
 
 
 def _whole(vnf: RegistryVnf, key: str) -> str:
@@ -234,9 +244,7 @@ def _text(vnf: RegistryVnf, key: str) -> str:
 
 
 def _nonsense(vnf: RegistryVnf, key: str, problem: str) -> _Unusable:
-    whose, remedy = "than its driver wrote", "any update of it has that written anew"
-    if not key.startswith((SERVER, SCHEME, CA)):
-        whose, remedy = "than a request may hold", "correct it there"
     return _Unusable(
-        f"{vnf} has something else in {key} of its metadata {whose}: {problem}. To do: {remedy}"
+        f"{vnf} has something else in {key} of its metadata than its driver wrote: {problem}. "
+        "To do: any update of it has that written anew"
     )

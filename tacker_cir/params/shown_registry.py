@@ -13,11 +13,12 @@ from tacker_cir import metadata
 
 SERVER = "private_registry_server"
 SCHEME = "private_registry_scheme"
+ADDRESS = "private_registry_address"
 CA = "private_registry_ca"
 CA_SHA256 = "private_registry_ca_sha256"
 
 #: Keys that show nothing any more once the registry is gone.
-NOTHING: Mapping[str, str | None] = dict.fromkeys((SERVER, SCHEME, CA, CA_SHA256))
+NOTHING: Mapping[str, str | None] = dict.fromkeys((SERVER, SCHEME, ADDRESS, CA, CA_SHA256))
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,12 @@ class ShownRegistry:
 
     :param server: ``host:port``
     :param ca: the certificate in PEM that clients are to trust; None with HTTP
+    :param address: what the name in ``server`` has to stand for; None where that is an address
     """
 
     server: str
     ca: str | None = None
+    address: str | None = None
 
     @property
     def https(self) -> bool:
@@ -41,6 +44,7 @@ class ShownRegistry:
         return {
             SERVER: self.server,
             SCHEME: "https" if self.https else "http",
+            ADDRESS: self.address,
             CA: self.ca,
             CA_SHA256: fingerprint(self.ca) if self.ca else None,
         }
@@ -52,7 +56,7 @@ class ShownRegistry:
         ca = metadata.joined(given, CA)
         if not server or scheme not in ("http", "https") or (scheme == "https" and not ca):
             return None
-        return cls(server, ca if scheme == "https" else None)
+        return cls(server, ca if scheme == "https" else None, given.get(ADDRESS))
 
 
 def fingerprint(certificate: str) -> str:

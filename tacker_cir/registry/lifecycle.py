@@ -19,7 +19,7 @@ from tacker_cir.instance import Instance
 from tacker_cir.inventory import Node, Resource, find_nodes, find_volume
 from tacker_cir.params import private_registry
 from tacker_cir.params.private_registry import PrivateRegistryParams
-from tacker_cir.params.registry_tls import ServerTls
+from tacker_cir.params.registry_tls import ServerTls, as_address
 from tacker_cir.params.shown_registry import NOTHING, ShownRegistry
 from tacker_cir.registry.server import Report, ensure_registry
 from tacker_cir.registry.serving import authority
@@ -97,7 +97,9 @@ def _shown(node: Node, params: PrivateRegistryParams, report: Report) -> ShownRe
             node,
             host,
         )
-    return ShownRegistry(authority(host, params.port_no), report.ca)
+    named = as_address(host) is None
+    address = node.ssh_address if named else None
+    return ShownRegistry(authority(host, params.port_no), report.ca, address)
 
 
 def forget(instance: Instance) -> None:

@@ -122,6 +122,8 @@ FAULTS = [
      "not for other.example, but for registry.example, *.apps.example, 192.0.2.5"),
     (given(names=["a.b.apps.example"]), "certificate_path", "not for a.b.apps.example"),
     (given(names=["192.0.2.6"]), "certificate_path", "not for 192.0.2.6"),
+    (given(*CA.issue("*.apps.example")), "certificate_path",
+     "is for *.apps.example only; expected names with what clients call the registry"),
     (given(PRIVATE_KEY), "certificate_path", "the file holds a private key"),
     (given("-----BEGIN x"), "certificate_path", "is not a certificate in PEM format"),
     (given("Files/none.pem"), "certificate_path", "is not in the VNF package"),
@@ -148,6 +150,11 @@ def test_each_fault_is_found_at_its_place(package, tls, where, told):
 )
 def test_a_certificate_with_the_names_that_clients_use(package, name):
     assert isinstance(parse(package, tls=given(names=[name])).tls, ServerTls)
+
+
+def test_a_certificate_for_a_pattern_wants_a_name(package):
+    tls = given(*CA.issue("*.apps.example"), names=["a.apps.example"])
+    assert parse(package, tls=tls).tls.host_for("192.0.2.5") == "a.apps.example"
 
 
 def test_users(package):

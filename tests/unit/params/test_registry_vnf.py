@@ -13,8 +13,8 @@ import pytest
 from tacker_cir import metadata
 from tacker_cir.command import Secret
 from tacker_cir.exceptions import InvalidMetadata, InvalidRequest
-from tacker_cir.params import k8s_cluster
-from tacker_cir.params.registry_connection import RegistryConnection
+from tacker_cir.params import k8s_cluster, private_registry
+from tacker_cir.params.registry_connection import HostsEntry, RegistryConnection
 from tacker_cir.params.registry_list import find_registry_faults
 from tacker_cir.params.registry_vnf import RegistryVnf, the_only
 from tacker_cir.params.shown_registry import ShownRegistry
@@ -33,6 +33,7 @@ TLS = {
     "private_registry_ca_sha256": FINGERPRINT,
 }
 USERS = [{"username": "ann", "password": "MARK-ann"}, {"username": "bob", "password": "MARK-bob"}]
+LOGIN = {"ssh_cp_name": "CP1", "ssh_username": "ubuntu", "ssh_password": "ubuntu"}
 ENTRY = {"vnf_instance": "registry"}
 
 
@@ -157,6 +158,93 @@ def test_users_that_were_changed_later_count(package):
     changed = {**TLS, INSTALLATION: '{"contents": []}'}
     found = registry(package, ENTRY | {"username": "bob"}, vnf(changed, USERS))
     assert found.password == Secret("MARK-bob")
+
+
+def test_the_users_are_those_that_the_registrys_own_driver_reads(package):
+    """Its metadata may have the object in parts, whole objects each, that stand over the request's
+    members."""
+    new = [{"username": "bob", "password": "MARK-new"}]
+    other = {"contents": ["Files/a.tar"]}
+    text = json.dumps({"users": new, **other})
+    for parts in (
+        (json.dumps({"users": new}),),
+        (json.dumps(other), json.dumps({"users": new})),
+        (json.dumps({"users": new}), json.dumps(other)),
+        (text[:20], text[20:50], text[50:]),
+        # The last part has no number that follows on the others'.
+        (json.dumps(other), None, json.dumps({"users": new})),
+        (json.dumps(other),),
+        ("{}",),
+    ):
+        keyed = {f"{INSTALLATION}_{n}" if n > 1 else INSTALLATION: part
+                 for n, part in enumerate(parts, 1) if part is not None}  # fmt: skip
+        request = {INSTALLATION: {**LOGIN, "users": USERS}}
+        theirs = private_registry.parse(request, None, metadata=keyed).users
+        entry = ENTRY | {"username": "bob"}
+        found = registry(package, entry, vnf({**TLS, **keyed}, USERS))
+        assert found.password == {u.username: u.password for u in theirs}["bob"]
+        changed = "MARK-new" in "".join(filter(None, parts))
+        assert found.password == Secret("MARK-new" if changed else "MARK-bob")
+
+
+@pytest.mark.parametrize(
+    ("shown", "problem"),
+    [
+        ({"privateRegistryInstallationParam": "{}"}, "privateRegistryInstallationParam: is not"),
+        ({INSTALLATION: '{"users": null}'}, "users: expected a list of users"),
+        ({INSTALLATION: '{"users": []}'}, "users: expected"),
+        ({INSTALLATION: '{"port_no": 5000}'}, "port_no: cannot be changed"),
+        ({INSTALLATION: '{"users": [{"username": "a b", "password": "x"}]}'}, "[0].username: exp"),
+        ({INSTALLATION: json.dumps({"users": [*USERS, USERS[0]]})}, "ann is in the list twice"),
+        ({INSTALLATION: '{"users": [', f"{INSTALLATION}_3": "]}"}, "expected an object"),
+    ],
+)
+def test_what_the_registrys_own_driver_refuses_is_refused(package, shown, problem):
+    path, said = fault_of(package, ENTRY | {"username": "ann"}, vnf({**TLS, **shown}, USERS))
+    assert path == "[0].vnf_instance" and problem in said
+    assert "of its metadata" in said and said.endswith("correct it there")
+
+
+NAMED = {**TLS, "private_registry_server": "registry.example:443"}
+
+
+def test_a_name_that_its_certificate_is_for_is_written_to_the_nodes(package):
+    shown = ShownRegistry("registry.example:443", CERTIFICATE, "10.0.0.5").values()
+    found = registry(package, ENTRY, vnf({k: v for k, v in shown.items() if v}))
+    assert found.server == "registry.example:443"
+    assert found.hosts == HostsEntry("10.0.0.5", ("registry.example",))
+    # Where the nodes reach it by another address, or by a name server, the entry says so.
+    own = ENTRY | {"hosts_string": "192.0.2.5 registry.example"}
+    found = registry(package, own, vnf({**NAMED, "private_registry_address": "10.0.0.5"}))
+    assert found.hosts == HostsEntry("192.0.2.5", ("registry.example",))
+    assert registry(package, ENTRY, vnf(NAMED)).hosts is None
+
+
+@pytest.mark.parametrize(
+    ("shown", "problem"),
+    [
+        (NAMED | {"private_registry_address": "MARK"}, "expected an IP address"),
+        (NAMED | {"private_registry_address": 7}, "expected text"),
+        (NAMED | {"private_registry_address": "10.0.0.5 deb.debian.org"}, "expected an IP address"),
+        (NAMED | {"private_registry_address": "fe80::1%eth0"}, "that a registry can have"),
+        (NAMED | {"private_registry_address": "127.0.0.1"}, "that a registry can have"),
+        (NAMED | {"private_registry_address": "0.0.0.0"}, "that a registry can have"),
+        (TLS | {"private_registry_address": "10.0.0.5"}, "expected none, as private_registry_serv"),
+        (
+            TLS
+            | {
+                "private_registry_server": "localhost:443",
+                "private_registry_address": "10.0.0.5",
+            },
+            "expected none, as private_registry_server",
+        ),
+    ],
+)
+def test_an_address_that_somebody_wrote_is_refused(package, shown, problem):
+    path, said = fault_of(package, ENTRY, vnf(shown))
+    assert path == "[0].vnf_instance"
+    assert "something else in private_registry_address of its metadata" in said
+    assert problem in said and "MARK" not in said
 
 
 def test_a_login_that_is_given_as_a_whole_is_left_alone(package):

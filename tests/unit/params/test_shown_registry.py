@@ -15,7 +15,14 @@ CA = Authority("registry").pem
 KEY = "private_registry_"
 
 
-@pytest.mark.parametrize("shown", [ShownRegistry("192.0.2.1:5000"), ShownRegistry("[::1]:443", CA)])
+@pytest.mark.parametrize(
+    "shown",
+    [
+        ShownRegistry("192.0.2.1:5000"),
+        ShownRegistry("[::1]:443", CA),
+        ShownRegistry("registry.example:443", CA, "192.0.2.1"),
+    ],
+)
 def test_what_is_shown_can_be_read_again(shown):
     kept = metadata.changed({"mine": "kept"}, shown.values())
     assert ShownRegistry.read(kept) == shown
