@@ -12,7 +12,8 @@ from tacker_cir.exceptions import Fault, InvalidMetadata, InvalidRequest
 from tacker_cir.package import VnfPackage
 from tacker_cir.params import bounds, registry_contents, registry_tls, registry_users, schema
 from tacker_cir.params.metadata_json import MetadataParameter
-from tacker_cir.params.private_registry_schema import KEY, SCHEMA
+from tacker_cir.params.private_registry_schema import KEY as KEY
+from tacker_cir.params.private_registry_schema import SCHEMA
 from tacker_cir.params.reader import Reader, find_parameter
 from tacker_cir.params.registry_users import RegistryUser
 

@@ -14,7 +14,7 @@ from tacker_cir.command import Command
 from tacker_cir.facts import gather
 from tacker_cir.host import volume as host_volume
 from tacker_cir.host.volume import PATHS, Volume, ensure_volume
-from tacker_cir.registry.server import _COPY_DATA
+from tacker_cir.registry.running import _COPY_DATA
 from tests.functional.conftest import connect
 from tests.functional.volumes import LoopVolume, VolumeMachine, run, why_not
 from tests.machine import machine
