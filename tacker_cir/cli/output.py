@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tacker_cir.exceptions import SHOWN_FAULTS, Fault
-from tacker_cir.text import printable
+from tacker_cir.text import printable, shown
 
 
 class Help(argparse.HelpFormatter):
@@ -53,6 +53,16 @@ def print_faults(faults: Sequence[Fault], where: str = "") -> None:
         print_fault(fault, where)
     if faults[SHOWN_FAULTS:]:
         print_fault(f"and {len(faults) - SHOWN_FAULTS} more", where)
+
+
+def unasked(names: Sequence[str]) -> str:
+    """Return what is to be said of VNF instances that a request names, and nobody was asked about.
+
+    :param names: theirs, at least one
+    """
+    listed = ", ".join(shown(name) for name in names[:SHOWN_FAULTS])
+    more = f" and {len(names) - SHOWN_FAULTS} more" if names[SHOWN_FAULTS:] else ""
+    return f"what only Tacker knows was not checked: VNF instance {listed}{more}"
 
 
 def as_data(faults: Iterable[Fault]) -> list[dict[str, str]]:

@@ -17,6 +17,7 @@ from tacker_cir.exceptions import InvalidRequest, UnreadableInput
 from tacker_cir.params import bounds
 from tacker_cir.params.private_registry_schema import KEY as REGISTRY_KEY
 from tacker_cir.params.registry_connection import KEY
+from tacker_cir.vnflcm import named_vnf_instances
 from tacker_cir.vnflcm.update import find_update_faults, update_body
 
 
@@ -61,6 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
     if faults:
         raise InvalidRequest(faults)
     _write(json.dumps(body, indent=4) + "\n", arguments.output)
+    names = named_vnf_instances(body)
+    if names:
+        # Not among the output, which may be the body.
+        status.tell(output.unasked(names))
     return status.OK
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from tacker_cir.cli import output, status
 from tacker_cir.cli.inputs import STANDARD_INPUT, read_json, unpacked
 from tacker_cir.exceptions import Fault, UnreadableInput
-from tacker_cir.vnflcm import KINDS, find_request_faults
+from tacker_cir.vnflcm import KINDS, find_request_faults, named_vnf_instances
 
 _WITHOUT_PACKAGE = "files and CPs of the VNF package were not checked (--csar)"
 
@@ -24,12 +24,14 @@ class _Request:
     :param name: of its file
     :param body: None if it cannot be read
     :param problem: why it cannot
+    :param unasked: VNF instances that it names
     """
 
     name: str
     body: dict[str, Any] | None = None
     problem: str = ""
     faults: list[Fault] = field(default_factory=list)
+    unasked: list[str] = field(default_factory=list)
 
     @property
     def is_right(self) -> bool:
@@ -70,7 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
         if package and not package.flavours():
             _tell_of_no_flavour(arguments.csar)
         for request in readable:
-            request.faults = find_request_faults(request.body or {}, package, arguments.kind)
+            body = request.body or {}
+            request.faults = find_request_faults(body, package, arguments.kind)
+            request.unasked = named_vnf_instances(body)
     if arguments.format == "json":
         output.print_json([_as_data(request, arguments.csar) for request in requests])
     else:
@@ -105,14 +109,17 @@ def _print(requests: Sequence[_Request], package: Path | None) -> None:
         if request.problem:
             status.tell(request.problem)
         elif request.is_right:
-            output.print_ok(f"{where}the request{checked}")
+            unasked = f"; {output.unasked(request.unasked)}" if request.unasked else ""
+            output.print_ok(f"{where}the request{checked}{unasked}")
         output.print_faults(request.faults, where)
 
 
 def _as_data(request: _Request, package: Path | None) -> dict[str, Any]:
+    unasked = {"unchecked_vnf_instances": request.unasked} if request.unasked else {}
     return {
         "file": request.name,
         "csar": str(package) if package else None,
         "unreadable": request.problem or None,
         "faults": output.as_data(request.faults),
+        **unasked,
     }

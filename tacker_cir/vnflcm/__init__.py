@@ -9,5 +9,6 @@ imported, and a request can be checked where no conductor is.
 
 from tacker_cir.vnflcm.check import find_request_faults
 from tacker_cir.vnflcm.kinds import KINDS
+from tacker_cir.vnflcm.named import named_vnf_instances
 
-__all__ = ["KINDS", "find_request_faults"]
+__all__ = ["KINDS", "find_request_faults", "named_vnf_instances"]

@@ -186,6 +186,20 @@ def test_the_driver_reads_what_was_written(registries, body):
     assert registry_metadata.read(kept) == registries
 
 
+def test_what_only_tacker_knows_is_told_beside_the_body(tmp_path, capsys):
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps([{"vnf_instance": "my-registry", "advertise": True}, REGISTRY]))
+    assert cli.main(["registries", str(path)]) == cli.OK
+    out, err = capsys.readouterr()
+    assert "my-registry" in json.loads(out)["metadata"]["private_registry_connection_info"]
+    told = "what only Tacker knows was not checked: VNF instance my-registry"
+    assert err == f"tacker-cir: {told}\n"
+    path.write_text(json.dumps([{"vnf_instance": "a", "server": "192.0.2.1:5000"}]))
+    assert cli.main(["registries", str(path)]) == cli.FAULTS
+    out, err = capsys.readouterr()
+    assert "[0].server: expected none beside vnf_instance" in out and err == ""
+
+
 def test_nothing_of_a_longer_list_is_left(body):
     """As Tacker merges an update into the metadata that are there."""
     metadata = {"mine": "stays"}

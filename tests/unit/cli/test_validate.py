@@ -177,6 +177,56 @@ def test_json_for_programs(files, capsys):
     assert (right["faults"], none["unreadable"], err) == ([], "none.json: no such file", "")
 
 
+NAMED = [
+    {"vnf_instance": "my-registry", "username": "puller", "advertise": True},
+    {"vnf_instance": "3f1c\u202e" + "x" * 20},
+    {"connection_type": "0", "server": "192.0.2.10:5000"},
+]
+
+
+def test_what_only_tacker_knows_is_told(validate, tmp_path, files, capsys):
+    cluster = {
+        "k8s_cluster_installation_param": {**SPEC, "private_registry_connection_info": NAMED}
+    }
+    status, (line,) = validate(cluster)
+    names = "my-registry, 3f1c\\u202exxxxxxxxxxxxxxxxxxxx"
+    told = f"what only Tacker knows was not checked: VNF instance {names}"
+    assert status == cli.OK and line.endswith(f"; {told}")
+    status, lines = validate(cluster, "--format=json")
+    (found,) = json.loads("\n".join(lines))
+    assert found["unchecked_vnf_instances"] == [entry["vnf_instance"] for entry in NAMED[:2]]
+    key = "private_registry_connection_info"
+    update = files("update.json", {"metadata": {f"{key}_2": json.dumps(NAMED[:1]), key: "[]"}})
+    assert cli.main(["validate", update, "-f", "json"]) == cli.OK
+    assert json.loads(capsys.readouterr().out)[0]["unchecked_vnf_instances"] == ["my-registry"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "member", "problem"),
+    [
+        ({"server": "192.0.2.10:5000"}, "server", "expected none beside vnf_instance"),
+        ({"password": "MARK"}, "username", "is missing; expected both password and username"),
+        ({"advertise": "yes"}, "advertise", "expected"),
+        ({"vnf_instance": ""}, "vnf_instance", "the name or id of the registry's VNF instance"),
+        ({"vnf_instance": ["a"]}, "vnf_instance", "the name or id of the registry's VNF instance"),
+        ({"vnf_instnace": "a"}, "vnf_instnace", "did you mean vnf_instance?"),
+    ],
+)
+def test_faults_of_an_entry_with_a_vnf_instance(validate, entry, member, problem):
+    given = {"private_registry_connection_info": [{"vnf_instance": "a", **entry}]}
+    status, lines = validate({"k8s_cluster_installation_param": {**SPEC, **given}})
+    path = f"k8s_cluster_installation_param.private_registry_connection_info[0].{member}: "
+    assert status == cli.FAULTS and "MARK" not in str(lines)
+    assert any(path in line and problem in line for line in lines), lines
+
+
+def test_two_that_are_advertised_are_found(validate):
+    entries = [{"vnf_instance": name, "advertise": True} for name in ("a", "b")]
+    given = {**SPEC, "private_registry_connection_info": entries}
+    status, (line,) = validate({"k8s_cluster_installation_param": given})
+    assert status == cli.FAULTS and "[1].advertise: " in line and "one registry" in line
+
+
 def test_which_request_it_is_can_be_said(files, capsys):
     name = files("empty.json", {})
     assert cli.main(["validate", name]) == cli.FAULTS
