@@ -257,53 +257,61 @@ class _ItemReader:
 
 def _find_conflicts(reader: Reader, count: int) -> None:
     """Note what the registries of the list cannot be together."""
+    for find in (_find_same, _find_advertised, _find_addresses, _find_fallbacks, _find_logins):
+        find(reader, range(count))
+
+
+def _find_same(reader: Reader, indexes: range) -> None:
     servers: dict[str, int] = {}
-    advertised: list[int] = []
-    addresses: dict[str, str] = {}
-    fallbacks: dict[str, bool] = {}
-    logins = {
-        (reader.valid(KEY, index, "server") or "").lower()
-        for index in range(count)
-        if reader.valid(KEY, index, "username")
-    }
-    for index in range(count):
+    for index in indexes:
         member, server = _named_by(reader, index)
         first = servers.setdefault(server.lower(), index) if server else index
         if first != index:
             reader.fault(f"{server!r} is the server of {KEY}[{first}] as well", KEY, index, member)
-        if reader.valid(KEY, index, "advertise") is True:
-            advertised.append(index)
+
+
+def _find_advertised(reader: Reader, indexes: range) -> None:
+    first, *others = [i for i in indexes if reader.valid(KEY, i, "advertise") is True] or [None]
+    for index in others:
+        problem = f"{KEY}[{first}] is advertised; a cluster advertises one registry"
+        reader.fault(problem, KEY, index, "advertise")
+
+
+def _find_addresses(reader: Reader, indexes: range) -> None:
+    addresses: dict[str, str] = {}
+    for index in indexes:
         address, *names = (reader.valid(KEY, index, "hosts_string") or "").split() or [""]
         for name in names:
             other = addresses.setdefault(name.lower(), address)
             if ipaddress.ip_address(other) != ipaddress.ip_address(address):
-                reader.fault(
-                    f"{name} has the address {other} in another registry's hosts_string",
-                    KEY,
-                    index,
-                    "hosts_string",
-                )
+                problem = f"{name} has the address {other} in another registry's hosts_string"
+                reader.fault(problem, KEY, index, "hosts_string")
+
+
+def _find_fallbacks(reader: Reader, indexes: range) -> None:
+    fallbacks: dict[str, bool] = {}
+    for index in indexes:
         mirrored = reader.valid(KEY, index, "mirror_of")
         fallback = reader.valid(KEY, index, "mirror_fallback") is not False
         if mirrored and fallbacks.setdefault(mirrored.lower(), fallback) != fallback:
-            reader.fault(
-                f"expected the same for all mirrors of {mirrored}", KEY, index, "mirror_fallback"
-            )
+            problem = f"expected the same for all mirrors of {mirrored}"
+            reader.fault(problem, KEY, index, "mirror_fallback")
+
+
+def _find_logins(reader: Reader, indexes: range) -> None:
+    """Note mirrors that get a login: both runtimes give one that asks for it the login of what it
+    mirrors, and hosts.toml has nothing against it (containerd's docs/hosts.md)."""
+    with_login = [index for index in indexes if reader.valid(KEY, index, "username")]
+    logins = {(reader.valid(KEY, index, "server") or "").lower() for index in with_login}
+    for index in indexes:
+        mirrored = reader.valid(KEY, index, "mirror_of")
         if mirrored and mirrored.lower() in logins and not _is_proven(reader, index):
-            # Both runtimes give a mirror that asks for it the login of what it mirrors, and
-            # hosts.toml has nothing against it (containerd's docs/hosts.md).
             reader.fault(
                 f"the login of {mirrored} would be handed to this mirror, and to whoever answers "
                 'in its place; expected connection_type "1" without skip_verify, or no login for '
                 f"{mirrored}",
-                KEY,
-                index,
-                "mirror_of",
+                *(KEY, index, "mirror_of"),
             )
-
-    for index in advertised[1:]:
-        problem = f"{KEY}[{advertised[0]}] is advertised; a cluster advertises one registry"
-        reader.fault(problem, KEY, index, "advertise")
 
 
 def _named_by(reader: Reader, index: int) -> tuple[str, str]:
