@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from tacker_cir import log as logging
@@ -151,7 +151,7 @@ class ManagedFile:
     """
 
     path: str
-    content: bytes | None
+    content: bytes | None = field(repr=False)
     mode: int = 0o644
     made_from: str = _ANYTHING
     check: tuple[str, ...] = ()

@@ -63,3 +63,7 @@ def test_the_time_limits_are_those_of_the_configuration():
     limits = {option.dest for option in config.OPTS if option.dest.endswith("_timeout")}
     assert {field.name for field in fields(TimeLimits)} == limits
     assert LIMITS.first_boot_timeout == 900 and LIMITS.service_timeout == 120
+
+
+def test_a_files_content_is_shown_nowhere():
+    assert "MARK" not in repr(ManagedFile("/etc/secret", b"MARK", 0o600))
