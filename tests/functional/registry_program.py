@@ -29,6 +29,7 @@ class RealRegistry:
     :param directory: of its own; data are in ``data``
     :param settings: sections of its configuration in place of its own or beside them
     :param prefix: command line before the program's
+    :param environment: variables that change its configuration
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class RealRegistry:
         directory: Path,
         settings: Mapping[str, Any] | None = None,
         prefix: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
     ):
         self.directory, self.port = directory, free_port()
         self.data, self.log = directory / "data", directory / "log"
@@ -49,7 +51,7 @@ class RealRegistry:
             **(settings or {}),
         }
         self.url = f"http://{ADDRESS}:{self.port}"
-        self._prefix = prefix
+        self._prefix, self._environment = prefix, environment or {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> RealRegistry:
@@ -67,7 +69,7 @@ class RealRegistry:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
+                env={**os.environ, "OTEL_TRACES_EXPORTER": "none", **self._environment},
             )
         wait_for(self._listens, "the registry listens")
         return self
