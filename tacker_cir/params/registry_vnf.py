@@ -14,11 +14,10 @@ from typing import Any
 
 from tacker_cir import metadata
 from tacker_cir.exceptions import InvalidRequest, InventoryError
-from tacker_cir.params import bounds, certificates, registry_override, schema
+from tacker_cir.params import bounds, certificates, registry_override, registry_tls, schema
 from tacker_cir.params.certificates import CertificateFault
 from tacker_cir.params.names import is_host_name, split_server
 from tacker_cir.params.reader import Reader
-from tacker_cir.params.registry_tls import as_address
 from tacker_cir.params.shown_registry import (
     ADDRESS,
     CA,
@@ -27,6 +26,7 @@ from tacker_cir.params.shown_registry import (
     SERVER,
     fingerprint,
 )
+from tacker_cir.templates.trees import mapping
 
 #: Member of an entry that names the VNF instance.
 MEMBER = "vnf_instance"
@@ -140,9 +140,12 @@ def _reached(vnf: RegistryVnf) -> dict[str, Any]:
     told = {"server": server, "connection_type": str(int(scheme == "https"))}
     if scheme == "https":
         return told | {"certificate_path": _authorities(vnf)}
+    # Whoever took it away would have logins sent in clear, to whom they like. What it was
+    # instantiated with nobody changes.
     if CA in vnf.metadata:
-        # Whoever took it away would have logins sent to whom they like.
         raise _nonsense(vnf, SCHEME, f"expected https, as it shows {CA}")
+    if registry_tls.KEY in mapping(vnf.parameters, registry_override.KEY):
+        raise _nonsense(vnf, SCHEME, "expected https, as it was instantiated with tls")
     return told
 
 
@@ -158,10 +161,10 @@ def _server(vnf: RegistryVnf) -> str:
 def _resolved(vnf: RegistryVnf) -> dict[str, Any]:
     """Return what /etc/hosts shall say where a registry goes by a name, because its certificate is
     not for its address; the entry may say otherwise."""
-    if ADDRESS not in vnf.metadata:
+    if vnf.metadata.get(ADDRESS) is None:
         return {}
     name, _ = split_server(_server(vnf))
-    if as_address(name) or not is_host_name(name) or name.lower() == "localhost":
+    if registry_tls.as_address(name) or not is_host_name(name) or name.lower() == "localhost":
         raise _nonsense(vnf, ADDRESS, f"expected none, as {SERVER} has no name that it is of")
     text = _text(vnf, ADDRESS)
     try:

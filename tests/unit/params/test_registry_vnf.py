@@ -325,6 +325,14 @@ def test_what_somebody_wrote_into_its_metadata_is_told(package, key, value, prob
     assert said.endswith("has that written anew" if key != INSTALLATION else "correct it there")
 
 
+def test_tls_of_the_request_is_not_taken_away_by_its_metadata(package):
+    given = {INSTALLATION: {"tls": {"self_signed": {}}, "users": USERS}}
+    path, said = fault_of(package, ENTRY | {"username": "ann"}, vnf(PLAIN, parameters=given))
+    assert path == "[0].vnf_instance"
+    assert "private_registry_scheme" in said
+    assert "expected https, as it was instantiated with tls" in said
+
+
 def test_a_name_is_shown_as_text(package):
     entry = {"vnf_instance": "a" * 255}
     assert len(fault_of(package, entry)[1]) < 160
