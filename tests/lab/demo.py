@@ -9,16 +9,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import yaml
+
+from tacker_cir.params.shown_registry import CA_SHA256
 from tests.lab.cluster_checks import run_everywhere
 from tests.lab.cluster_vnf import ClusterVnf
 from tests.lab.cluster_vnf import build_csar as build_cluster_csar
 from tests.lab.docker_host import DockerHost
-from tests.lab.driving import registry_status, tags
+from tests.lab.registry_client import Client
 from tests.lab.registry_vnf import RegistryVnf, build_csar
+from tests.lab.volumes import given_volume
 from tests.testbed import progress
 from tests.testbed.kubernetes_site import KubernetesSite
 from tests.testbed.machines import images
@@ -27,7 +32,8 @@ from tests.testbed.stand import CloudStand
 from tests.testbed.times import Times
 
 GUEST = "debian-12"
-TAG = "demo/image:1"
+SAMPLE = "instantiate_private_registry_volume.json"
+USER, PASSWORD = "demo", "the demo's S3cret"
 #: What runs as a pod.
 APP = "demo/app:1"
 
@@ -74,63 +80,85 @@ def main() -> int:
 
 
 def _run(steps: Steps, stand: CloudStand, directory: Path) -> None:
-    with steps.step("build the registry's VNF package"):
+    site = KubernetesSite(stand.lab)
+    with steps.step("build the registry's VNF package, with the images of Kubernetes") as notes:
         # The name that the sample request asks for.
         archive = shutil.copy(stand.lab.prepared.registry_image, directory / "private_registry.tar")
-        csar = build_csar(directory, guest=GUEST, image=Path(archive))
+        contents = list(site.images.values())
+        csar = build_csar(
+            directory, guest=GUEST, image=Path(archive), base_hot=True, contents=contents
+        )
+        notes.append(f"{len(contents)} images, {csar.stat().st_size / 1e6:.0f} MB")
     with steps.step("check the conductor and the package (tacker-cir doctor)"):
         _doctor(stand, csar)
     with steps.step("onboard the package through Tacker"):
         registry = RegistryVnf(stand, csar)
-    with DockerHost(stand.lab) as user:
-        site = _registry(steps, stand, registry, user, directory)
-        _cluster(steps, stand, site, user, directory)
-    with steps.step("terminate the registry VNF and remove its package"):
-        _demand_completed(registry.terminate())
-        registry.discard()
+    with given_volume() as volume, DockerHost(stand.lab) as user:
+        site = _registry(steps, stand, registry, volume, user, directory)
+        _cluster(steps, stand, site, registry, directory)
+        with steps.step("terminate the registry VNF and remove its package"):
+            _demand_completed(registry.terminate())
+            registry.discard()
 
 
 def _registry(
-    steps: Steps, stand: CloudStand, registry: RegistryVnf, user: DockerHost, directory: Path
+    steps: Steps,
+    stand: CloudStand,
+    registry: RegistryVnf,
+    volume: str,
+    user: DockerHost,
+    directory: Path,
 ) -> KubernetesSite:
-    archive = directory / "image.tar"
-    images.write_random_image(archive, TAG, size=5_000_000)
-    with steps.step("instantiate the registry VNF") as notes:
-        _demand_completed(registry.instantiate())
-        server = registry.server()
-        notes.append(f"http://{server.address}:5000/v2/ gives {_status(server.address)}")
-    with steps.step("push an image from another machine and pull it") as notes:
-        notes.append(_push_and_pull(user, archive, server.address))
-    with steps.step("heal the registry's VNFC") as notes:
-        _demand_completed(registry.heal(registry.vnfc_ids()))
-        healed = registry.server()
-        _demand(healed.id != server.id, "the VM is still the old one")
-        _demand(stand.lab.state(server.machine)["state"] == "absent", "the old VM is still there")
-        notes.append(f"new VM, {healed.address} gives {_status(healed.address)}")
-    site = KubernetesSite(stand.lab, f"{healed.address}:5000")
-    with steps.step("fill the registry with the images of Kubernetes"):
-        site.open()
+    """Make the registry, give it an application besides, and heal it; a site with it is
+    returned."""
+    names = KubernetesSite(stand.lab).images
+    with steps.step("instantiate the registry VNF: TLS, a user, a volume, contents") as notes:
+        wanted = {
+            "tls": {"self_signed": {}},
+            "users": [{"username": USER, "password": PASSWORD}],
+            "contents": [f"Files/contents/{archive.name}" for archive in names.values()],
+        }
+        _demand_completed(registry.instantiate(wanted, sample=SAMPLE, volume=volume))
+        client = registry.client(USER, PASSWORD)
+        notes.append(_access(client))
+        notes.append(f"{len(_digests(client, names))} images of the package are there")
+    with steps.step(f"push {APP} from another machine and pull it") as notes:
+        user.log_in(client.server, client.ca or "", USER, PASSWORD)
+        notes.append(_push_and_pull(stand, user, directory, client))
+    before = _digests(client, [*names, APP])
+    for what, vnfcs in (("registry's VNFC", registry.vnfc_ids()), ("whole registry VNF", None)):
+        with steps.step(f"heal the {what}") as notes:
+            old, told = registry.server(), registry.shown()
+            _demand_completed(registry.heal(vnfcs))
+            _demand(registry.server().id != old.id, "the VM is still the old one")
+            _demand(stand.lab.state(old.machine)["state"] == "absent", "the old VM is still there")
+            client = registry.client(USER, PASSWORD)
+            _compare(before, _digests(client, before))
+            notes.append(f"new VM, {_access(client)}")
+            same = registry.shown()[CA_SHA256] == told[CA_SHA256]
+            _demand(same, "clients would need another authority")
+            notes.append(f"the {len(before)} images have the digests that they had")
+    site = KubernetesSite(stand.lab, client.server)
+    site.serve_packages()
     return site
 
 
 def _cluster(
-    steps: Steps, stand: CloudStand, site: KubernetesSite, user: DockerHost, directory: Path
+    steps: Steps, stand: CloudStand, site: KubernetesSite, registry: RegistryVnf, directory: Path
 ) -> None:
     app, kubernetes = f"{site.registry}/{APP}", f"Kubernetes {site.release.version}"
-    with steps.step(f"push an application to the registry: {APP}") as notes:
-        echo = stand.lab.prepared.programs / "echo"
-        archive = directory / "app.tar"
-        files = {"/echo": images.Entry(echo, 0o755), "/for": images.Entry(b"the demo")}
-        images.write_image(archive, APP, files, {"Entrypoint": ["/echo"]})
-        notes.append(f"digest {user.push(archive, APP, app)[:19]}")
     with steps.step("build the cluster's VNF package and onboard it"):
         cluster = ClusterVnf(stand, build_cluster_csar(directory, site.files(directory)))
     with steps.step(f"instantiate the cluster VNF: {kubernetes}, one master, two workers") as notes:
         parameters = site.parameters("containerd")
-        (entry,) = parameters["private_registry_connection_info"]
-        entry["test_image"] = APP
+        by_name = {"vnf_instance": registry.name, "username": USER}
+        parameters["private_registry_connection_info"] = [
+            {**by_name, "test_image": APP, "advertise": True}
+        ]
         _demand_completed(cluster.instantiate(parameters))
         notes.append(_nodes(cluster, 3))
+        notes.append(f"connected with {registry.name}, by this name alone")
+        notes.append(_advertised(cluster, site.registry))
     with steps.step("run the application as a pod on every node"):
         run_everywhere(cluster, [app])
     with steps.step("scale out by one worker") as notes:
@@ -152,6 +180,33 @@ def _cluster(
         _demand_completed(cluster.terminate())
         _demand(cluster.servers() == [], "a VM is still there")
         cluster.discard()
+
+
+def _access(client: Client) -> str:
+    """Return how a registry answers its user, and everybody else."""
+    user, others = client.status(), replace(client, user=None).status()
+    _demand((user, others) == (200, 401), f"HTTP {user} to its user, {others} to others")
+    return f"https://{client.server} gives {user} to its user, {others} to others"
+
+
+def _digests(client: Client, names: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Pull images, and return the digests of what each is made of."""
+    return {name: client.pull(name) for name in names}
+
+
+def _compare(before: Mapping[str, frozenset[str]], after: Mapping[str, frozenset[str]]) -> None:
+    """Demand that images are as they were, and tell of each."""
+    for name, digests in before.items():
+        _demand(after[name] == digests, f"{name} has other digests: {after[name]} for {digests}")
+        listed = " ".join(sorted(digest[:19] for digest in digests))
+        say(f"  as before: {name} {listed}")
+
+
+def _advertised(cluster: ClusterVnf, server: str) -> str:
+    found = cluster.get("configmap", "local-registry-hosting", "--namespace=kube-public")
+    told = yaml.safe_load(found["data"]["localRegistryHosting.v1"])["host"]
+    _demand(told == server, f"the cluster advertises {told}")
+    return "which the cluster advertises"
 
 
 def _nodes(cluster: ClusterVnf, count: int) -> str:
@@ -179,19 +234,15 @@ def _doctor(stand: CloudStand, csar: Path) -> None:
     print(done.stdout, end="")
 
 
-def _push_and_pull(user: DockerHost, archive: Path, address: str) -> str:
-    reference = f"{address}:5000/{TAG}"
-    pushed = user.push(archive, TAG, reference)
-    _demand(tags(address, TAG.partition(":")[0]) == ["1"], "the registry does not list the image")
+def _push_and_pull(stand: CloudStand, user: DockerHost, directory: Path, client: Client) -> str:
+    archive, reference = directory / "app.tar", f"{client.server}/{APP}"
+    echo = stand.lab.prepared.programs / "echo"
+    files = {"/echo": images.Entry(echo, 0o755), "/for": images.Entry(b"the demo")}
+    images.write_image(archive, APP, files, {"Entrypoint": ["/echo"]})
+    pushed = user.push(archive, APP, reference)
     pulled = user.pull(reference)
     _demand(pushed == pulled, f"pushed {pushed}, pulled {pulled}")
     return f"digest {pulled[:19]} both ways"
-
-
-def _status(address: str) -> int:
-    status = registry_status(address)
-    _demand(status == 200, f"the registry answers HTTP {status}")
-    return status
 
 
 def _demand_completed(operation: dict) -> None:

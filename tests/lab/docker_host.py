@@ -3,20 +3,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from tacker_cir.command import Command
 from tacker_cir.ssh import Connection
 from tests.lab.login import log_in
 from tests.testbed.machines import MachineLab
-from tests.testbed.machines.network import NETWORK
 
 ADDRESS = "198.51.100.250"
 
 
 class DockerHost:
-    """A machine that trusts plain HTTP registries of the lab's network.
+    """A machine that trusts no registry before it is told to.
 
     :param lab: the lab that it is made in
     """
@@ -29,9 +27,6 @@ class DockerHost:
         self._lab.create(self.name, self._address)
         try:
             self._connection = log_in(self.name, self._address)
-            settings = json.dumps({"insecure-registries": [str(NETWORK)]})
-            self._run("mkdir", "-p", "/etc/docker")
-            self._run("tee", "/etc/docker/daemon.json", stdin=settings.encode())
             self._run("apt-get", "-q", "update")
             self._run("apt-get", "-qy", "install", "--no-install-recommends", "docker.io")
         except BaseException:
@@ -44,12 +39,24 @@ class DockerHost:
             self._connection.close()
         self._lab.delete(self.name)
 
+    def log_in(self, server: str, ca: str, user: str, password: str) -> None:
+        """Trust a registry by its authority, and log in to it.
+
+        :param server: ``host:port``
+        :param ca: in PEM
+        """
+        directory = f"/etc/docker/certs.d/{server}"
+        self._run("mkdir", "-p", directory)
+        self._run("tee", f"{directory}/ca.crt", stdin=ca.encode())
+        words = ["docker", "login", "--username", user, "--password-stdin", server]
+        self._run(*words, stdin=password.encode())
+
     def push(self, archive: Path, tag: str, reference: str) -> str:
         """Load an image, push it to a registry and return its digest there.
 
         :param archive: made with ``docker save``
         :param tag: the image in it
-        :param reference: where to push it, e.g. ``198.51.100.10:5000/test/x:1``
+        :param reference: where to push it, e.g. ``198.51.100.10:443/test/x:1``
         """
         with archive.open("rb") as source:
             self._run("docker", "load", "--quiet", stdin=source.read())

@@ -10,8 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tacker_cir import metadata
 from tacker_cir.params.private_registry import KEY
+from tacker_cir.params.shown_registry import CA, SERVER
 from tacker_cir.vnflcm.update import update_body
+from tests.lab.registry_client import Client
 from tests.lab.vnf import Server, Vnf, key_option, sample_request, tacker_cir
 from tests.testbed.machines.guests import LOGIN
 from tests.testbed.stand import CloudStand
@@ -89,23 +92,30 @@ class RegistryVnf(Vnf):
         overrides: Mapping[str, Any] | None = None,
         *,
         sample: str = "instantiate_private_registry.json",
+        volume: str | None = None,
     ) -> dict[str, Any]:
         """Instantiate and return the operation, whatever it came to; parameters as for
         :meth:`begin_instantiate`."""
-        return self.tacker.wait(self.begin_instantiate(overrides, sample=sample))
+        return self.tacker.wait(self.begin_instantiate(overrides, sample=sample, volume=volume))
 
     def begin_instantiate(
         self,
         overrides: Mapping[str, Any] | None = None,
         *,
         sample: str = "instantiate_private_registry.json",
+        volume: str | None = None,
     ) -> str:
         """Begin to instantiate and return the operation's id.
 
         :param overrides: members of private_registry_installation_param; None removes one
         :param sample: file name in samples/requests
+        :param volume: the volume for the data that a sample with one shall have
         """
         body = request(sample, self.tacker.vim_id(), overrides)
+        if volume:
+            parameters = body["additionalParams"]
+            del parameters["data_volume_size"]
+            parameters["data_volume_id"] = volume
         return self.tacker.instantiate(self.id, body)
 
     def modify(self, members: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -119,12 +129,17 @@ class RegistryVnf(Vnf):
         operation = self.tacker.modify(self.id, body)
         return self.tacker.wait_modified(self.id, operation, SECONDS)
 
+    def client(self, user: str, password: str) -> Client:
+        """A client with nothing but what the VNF instance shows and a user's login."""
+        shown = self.shown()
+        return Client(shown[SERVER], metadata.joined(shown, CA), (user, password))
+
     def shown(self) -> dict[str, str]:
         """What the metadata of the VNF instance show of the registry."""
-        metadata = self.tacker.show(self.id).get("metadata") or {}
+        given = self.tacker.show(self.id).get("metadata") or {}
         # Tacker shows keys as privateRegistryCa, whatever it keeps.
-        names = {key: re.sub(r"[A-Z]", lambda m: f"_{m[0].lower()}", key) for key in metadata}
-        return {names[key]: text for key, text in metadata.items() if KEY not in names[key]}
+        names = {key: re.sub(r"[A-Z]", lambda m: f"_{m[0].lower()}", key) for key in given}
+        return {names[key]: text for key, text in given.items() if KEY not in names[key]}
 
     def server(self) -> Server:
         """The VNF's only server.

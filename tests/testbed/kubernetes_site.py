@@ -7,6 +7,7 @@ control plane, of the network of pods and of an application for tests.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,23 +32,31 @@ class KubernetesSite:
     """A site.
 
     :param lab: the lab, which is up
-    :param registry: ``host:port`` of a registry of plain HTTP that takes images from anyone; the
-        lab's own keeps them between labs
+    :param registry: ``host:port`` of the registry with the images; the lab's own keeps them between
+        labs
     """
 
     lab: MachineLab
     registry: str = MIRROR
 
     def open(self) -> None:
-        """Serve the packages, and push what the registry has not yet."""
-        offered = self.release
-        self.lab.serve(REPOSITORY_NAME, offered.packages)
-        echo = archives.by_reference(self._archives)[release.ECHO_IMAGE]
-        images = {**offered.images, release.ECHO_IMAGE: echo}
+        """Serve the packages, and push what the registry, of plain HTTP and open to anyone, has not
+        yet."""
+        self.serve_packages()
         # Labs that run at the same time share the storage of their own registries.
         with locked(self.lab.cache / "locks/kubernetes-site"):
-            for name, archive in images.items():
+            for name, archive in self.images.items():
                 mirror.push(archive, name, self.lab.netns, self.registry)
+
+    def serve_packages(self) -> None:
+        """Serve the packages alone, where the registry has the images another way."""
+        self.lab.serve(REPOSITORY_NAME, self.release.packages)
+
+    @property
+    def images(self) -> Mapping[str, Path]:
+        """Archives of all images, by the names that they have in the registry."""
+        echo = archives.by_reference(self._archives)[release.ECHO_IMAGE]
+        return {**self.release.images, release.ECHO_IMAGE: echo}
 
     @property
     def release(self) -> Release:

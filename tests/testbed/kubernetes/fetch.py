@@ -278,10 +278,12 @@ def _archive(kept: Path, name: str, source: str) -> Part:
         # On loopback there is no TLS, as Docker has it too.
         plain = ["--src-tls-verify=false"] if _is_loopback(source) else []
         words = ["skopeo", "--insecure-policy", "copy", "--quiet", "--retry-times=3", *plain]
-        run([*words, f"docker://{source}", f"docker-archive:{target}:{name}"])
+        # Without a registry's name it would be one of Docker Hub, which has the top for its own.
+        named = f"{_ANY_REGISTRY}/{name}"
+        run([*words, f"docker://{source}", f"docker-archive:{target}:{named}"])
 
     # In directories of their own, as what is in one is made one after another.
-    target = kept / apt.fingerprint(name, source) / "image.tar"
+    target = kept / apt.fingerprint(f"{_ANY_REGISTRY}/{name}", source) / "image.tar"
     return Part(f"image {source}", target, build, 100, 0.3)
 
 
