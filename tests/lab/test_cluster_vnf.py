@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from tacker_cir.params.shown_registry import CA_SHA256, SERVER
+from tacker_cir.render.local_registry import DATA_KEY, NAME, NAMESPACE
 from tests.bench.critical_path import last_operation, table
 from tests.certificates import Authority
 from tests.lab import registries
@@ -31,6 +34,7 @@ from tests.lab.registry_vnf import RegistryVnf
 from tests.lab.registry_vnf import build_csar as build_registry_csar
 from tests.lab.vnf import Server, completed, refused
 from tests.testbed.kubernetes_site import KubernetesSite
+from tests.testbed.machines import images
 from tests.testbed.machines.base import GATEWAY
 from tests.testbed.machines.host import wait_for
 from tests.testbed.stand import CloudStand
@@ -165,14 +169,34 @@ def site(tmp_path_factory) -> Iterator[Site]:
 
 
 def _registry_vnf(stand: CloudStand, directory: Path) -> RegistryVnf:
-    """Instantiate the registry VNF of this project."""
-    archive = directory / "private_registry.tar"
-    archive.write_bytes(stand.lab.prepared.registry_image.read_bytes())
-    csar = build_registry_csar(directory, guest="debian-12", image=archive)
-    registry = RegistryVnf(stand, csar)
+    """Instantiate the registry VNF of this project, as the spec has it."""
+    registry = _registry_of_a_package(stand, directory)
     completed(registry.instantiate())
     assert registry_status(registry.server().address) == 200
     return registry
+
+
+def _registry_of_a_package(stand: CloudStand, directory: Path) -> RegistryVnf:
+    archive = directory / "private_registry.tar"
+    archive.write_bytes(stand.lab.prepared.registry_image.read_bytes())
+    return RegistryVnf(stand, build_registry_csar(directory, guest="debian-12", image=archive))
+
+
+def push_an_application(site: Site, registry: RegistryVnf, directory: Path) -> str:
+    """Push an image as a user of a registry VNF; returns how pods name it."""
+    archive, name = directory / "app.tar", "by-name/app:1"
+    program = images.Entry(site.stand.lab.prepared.programs / "echo", 0o755)
+    images.write_image(archive, name, {"/echo": program}, {"Entrypoint": ["/echo"]})
+    client = registry.client(USER, PASSWORD)
+    client.push(archive, name, site.stand.lab.netns)
+    return f"{client.server}/{name}"
+
+
+def advertised(cluster: ClusterVnf) -> str | None:
+    """The registry that the cluster tells its users of."""
+    words = ("configmap", NAME, f"--namespace={NAMESPACE}", "--ignore-not-found")
+    found = cluster.kubectl("get", "--output=json", *words)
+    return yaml.safe_load(json.loads(found)["data"][DATA_KEY])["host"] if found else None
 
 
 def run(site: Site, server: Server, script: str) -> str:
@@ -356,6 +380,50 @@ class TestSimpleClusterOnDocker:
             assert LONG_NAME not in left and f"{GATEWAY}:{HTTP}" not in left
             assert kept[0]["server"] in left
         completed(cluster.modify({"metadata": dict.fromkeys(metadata)}))
+
+    def test_a_registry_is_found_by_its_vnf_instance(self, site, cluster, tmp_path):
+        """It proves itself, and has a user. After another machine has taken its place, with another
+        authority, an update of the cluster is enough."""
+        registry = _registry_of_a_package(site.stand, tmp_path)
+        key = "private_registry_connection_info"
+        kept = site.kubernetes.parameters("docker")[key]
+        by_name = {"vnf_instance": registry.name, "username": USER, "advertise": True}
+        dockers = started(site, cluster.servers(), "docker")
+        secured = {
+            "tls": {"self_signed": {}},
+            "users": [{"username": USER, "password": PASSWORD}],
+        }
+        try:
+            completed(registry.instantiate({"port_no": None, **secured}))
+            first, image = registry.shown(), push_an_application(site, registry, tmp_path)
+            completed(cluster.modify({"metadata": {key: json.dumps([*kept, by_name])}}))
+            run_everywhere(cluster, [image])
+            assert advertised(cluster) == first[SERVER]
+
+            completed(registry.heal())
+            second, image = registry.shown(), push_an_application(site, registry, tmp_path)
+            assert second[CA_SHA256] != first[CA_SHA256]
+            completed(cluster.modify({"vnfInstanceDescription": "the registry was healed"}))
+            run_everywhere(cluster, [image])
+            assert advertised(cluster) == second[SERVER]
+
+            completed(cluster.modify({"metadata": {key: json.dumps(kept)}}))
+            assert advertised(cluster) is None
+            for server in cluster.servers():
+                look = "ls /etc/docker/certs.d; cat /var/lib/kubelet/config.json"
+                left = run(site, server, f"{look} 2>/dev/null || :")
+                assert first[SERVER] not in left and second[SERVER] not in left
+            assert started(site, cluster.servers(), "docker") == dockers
+            completed(registry.terminate())
+            assert {SERVER, CA_SHA256}.isdisjoint(registry.shown())
+        finally:
+            registry.discard()
+        start = len(site.stand.driver_log())
+        operation = cluster.modify({"metadata": {key: json.dumps([*kept, by_name])}})
+        assert operation["operationState"] == "FAILED_TEMP"
+        told = f"no VNF instance of this project has the name or id '{registry.name}'"
+        assert told in site.stand.driver_log()[start:]
+        completed(cluster.modify({"metadata": {key: None}}))
 
     def test_heal_everything(self, site, cluster):
         before = cluster.vim()
