@@ -271,9 +271,9 @@ def _find_same(reader: Reader, indexes: range) -> None:
 
 
 def _find_advertised(reader: Reader, indexes: range) -> None:
-    first, *others = [i for i in indexes if reader.valid(KEY, i, "advertise") is True] or [None]
-    for index in others:
-        problem = f"{KEY}[{first}] is advertised; a cluster advertises one registry"
+    found = [index for index in indexes if reader.valid(KEY, index, "advertise") is True]
+    for index in found[1:]:
+        problem = f"{KEY}[{found[0]}] is advertised; a cluster advertises one registry"
         reader.fault(problem, KEY, index, "advertise")
 
 
