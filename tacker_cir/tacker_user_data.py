@@ -157,7 +157,8 @@ def _data_parameter(
     data = declared[DATA]["default"]
     named = {key: given[name] for name, key in _DATA_OPTIONS.items() if name in given}
     if named:
-        data = {"size": 0, "id": "", **named}
+        # To JSON 5.0 is an integer as well.
+        data = {"size": int(named.get("size", 0)), "id": named.get("id", "")}
     registry = given.get(private_registry.KEY)
     if isinstance(registry, Mapping) and registry_volume.KEY in registry and not any(data.values()):
         problem = f"the VNF has no volume; give {' or '.join(_DATA_OPTIONS)} beside it"

@@ -199,6 +199,7 @@ DATA_VOLUME = {"private_registry_installation_param": {"data_volume": {"name": "
     [
         ({}, {"size": 0, "id": ""}),
         ({**DATA_VOLUME, "data_volume_size": 100}, {"size": 100, "id": ""}),
+        ({**DATA_VOLUME, "data_volume_size": 100.0}, {"size": 100, "id": ""}),
         ({**DATA_VOLUME, "data_volume_id": VOLUME_ID}, {"size": 0, "id": VOLUME_ID}),
     ],
 )
