@@ -20,7 +20,7 @@ import paramiko
 
 from tacker_cir.command import Secret
 from tacker_cir.exceptions import ConnectionLost, HostError
-from tacker_cir.image_contents import (
+from tacker_cir.image_contents.manifests import (
     DOCKER_INDEX,
     DOCKER_MANIFEST,
     OCI_INDEX,

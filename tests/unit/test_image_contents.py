@@ -324,7 +324,7 @@ def test_what_an_index_repeats_costs_once(tmp_path):
 
 
 def test_a_packed_layer_that_stands_for_too_much(tmp_path, monkeypatch):
-    monkeypatch.setattr("tacker_cir.image_contents.MAX_UNPACKED", 2**20)
+    monkeypatch.setattr("tacker_cir.image_contents.saved.MAX_UNPACKED", 2**20)
     members = {**PACKED_LIE, "l.tar": gzip.compress(bytes(3 * 2**20))}
     with pytest.raises(PackageFileError, match="stands for more than"):
         read(tmp_path, members)
