@@ -206,6 +206,7 @@ DATA_VOLUME = {"private_registry_installation_param": {"data_volume": {"name": "
 def test_the_volume_of_a_request_survives_what_tacker_does_with_it(options, data):
     found = parameters(options, template=yaml.safe_load(REGISTRY.read_text()))
     assert yaml.safe_load(str(found))["data"] == found["data"] == data
+    assert repr(found["data"]) == repr(data)
 
 
 def test_the_volume_of_a_package_s_own_is_taken_where_the_request_names_none():
