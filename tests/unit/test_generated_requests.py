@@ -70,6 +70,7 @@ from tacker_cir.render import (
 )
 from tacker_cir.render.no_proxy import no_proxy
 from tacker_cir.runtimes import RUNTIMES
+from tacker_cir.vnflcm import named_vnf_instances
 from tests.certificates import Authority
 from tests.image_archives import Image, docker_members, layer, layout_of, write
 from tests.machine import DEBIAN_12
@@ -471,6 +472,8 @@ class TestCluster:
         def parse() -> Any:
             members = {"private_registry_connection_info": [entry]}
             given = {k8s_cluster.KEY: cluster_requests.MINIMUM | members}
+            named = named_vnf_instances({"additionalParams": given})
+            assert named == [n for n in [entry.get("vnf_instance")] if isinstance(n, str)]
             return k8s_cluster.parse(given, package, flavour_id="complex", find_vnf=find)
 
         params = accepted("registry by its VNF instance", parse)
