@@ -44,6 +44,18 @@ def self_signed(
     return builder.sign(signed_by or key, hashes.SHA256())
 
 
+def pem_of(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> tuple[str, str]:
+    """Return a certificate and its key in PEM."""
+    return (
+        certificate.public_bytes(serialization.Encoding.PEM).decode(),
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ).decode(),
+    )
+
+
 class Authority:
     """A private certificate authority.
 
@@ -75,14 +87,7 @@ class Authority:
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        return (
-            certificate.public_bytes(serialization.Encoding.PEM).decode(),
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            ).decode(),
-        )
+        return pem_of(certificate, key)
 
     def _builder(
         self, subject: x509.Name, key: ec.EllipticCurvePublicKey, days: float = 1

@@ -123,26 +123,29 @@ def _composed(
 ) -> Manifest:
     """Return the manifest of an image that was saved without one, the same every time."""
     content = config.content or b""
-    blobs = [Blob(digest_of(content), config.size, config)]
-    descriptors = []
+    image = Blob(digest_of(content), config.size, config)
+    blobs, descriptors = [image], []
     for member, diff_id in layers:
         digest, unpacked = packed.get(member, (diff_id, diff_id))
         if unpacked != diff_id:
             raise PackageFileError(
                 f"is damaged: {shown(member.name, 100)} holds another layer than {diff_id}"
             )
-        media_type = _LAYER + (".gzip" if member in packed else "")
         blobs.append(Blob(digest, member.size, member))
+        media_type = _LAYER + (".gzip" if member in packed else "")
         descriptors.append({"mediaType": media_type, "size": member.size, "digest": digest})
-    document = {
-        "schemaVersion": 2,
-        "mediaType": DOCKER_MANIFEST,
-        "config": {
-            "mediaType": _CONFIG,
-            "size": config.size,
-            "digest": blobs[0].digest,
-        },
-        "layers": descriptors,
-    }
+    described = {"mediaType": _CONFIG, "size": image.size, "digest": image.digest}
+    manifest = _encoded(described, descriptors)
     platform = platform_in(load_json(content))
-    return Manifest(encoded(document), DOCKER_MANIFEST, tuple(blobs), platform=platform)
+    return Manifest(manifest, DOCKER_MANIFEST, tuple(blobs), platform=platform)
+
+
+def _encoded(config: Mapping[str, Any], layers: list[dict[str, Any]]) -> bytes:
+    return encoded(
+        {
+            "schemaVersion": 2,
+            "mediaType": DOCKER_MANIFEST,
+            "config": config,
+            "layers": layers,
+        }
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +17,7 @@ from tacker_cir import ssh
 from tacker_cir.command import Redactor, Secret
 from tacker_cir.hostkeys import KnownKeys
 from tests.functional import program
-from tests.functional.server import ADDRESS, USER, Sshd, public_pairs
+from tests.functional.server import ADDRESS, USER, Sshd, public_pairs, serve
 from tests.machine import limits
 
 NODE = f"CP1 ({ADDRESS})"
@@ -130,12 +129,7 @@ def http_server() -> Iterator[Callable[..., int]]:
 
         def start(*statuses: int, address: str = ADDRESS) -> int:
             server = ThreadingHTTPServer((address, 0), partial(_Registry, list(statuses)))
-            thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-            thread.start()
-            stack.callback(thread.join)
-            stack.callback(server.server_close)
-            stack.callback(server.shutdown)
-            return server.server_port
+            return serve(server, stack)
 
         yield start
 

@@ -12,8 +12,10 @@ import secrets
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterable
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import paramiko
@@ -71,6 +73,16 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 20) ->
         if time.monotonic() > end:
             raise AssertionError(f"not within {seconds} s: {what}")
         time.sleep(0.02)
+
+
+def serve(server: ThreadingHTTPServer, stack: contextlib.ExitStack) -> int:
+    """Let a server answer until a stack is left; return its port."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    stack.callback(thread.join)
+    stack.callback(server.server_close)
+    stack.callback(server.shutdown)
+    return server.server_port
 
 
 def free_port() -> int:

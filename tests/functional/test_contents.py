@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -30,7 +29,7 @@ from tacker_cir.registry.places import Places
 from tacker_cir.registry.push import Place
 from tests.certificates import Authority
 from tests.functional.registry_program import RealRegistry
-from tests.functional.server import ADDRESS, IS_ROOT
+from tests.functional.server import ADDRESS, IS_ROOT, serve
 from tests.image_archives import (
     Image,
     Layout,
@@ -353,11 +352,7 @@ def hostile() -> Iterator[Callable[..., tuple[int, list]]]:
             server = ThreadingHTTPServer((ADDRESS, 0), partial(Hostile, behave, asked))
             server.daemon_threads = True
             server.handle_error = lambda *_: None  # type: ignore[method-assign]
-            thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-            thread.start()
-            stack.callback(server.server_close)
-            stack.callback(server.shutdown)
-            return server.server_port, asked
+            return serve(server, stack), asked
 
         yield start
 

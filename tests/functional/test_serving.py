@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -15,7 +14,7 @@ from tacker_cir.exceptions import HostError
 from tacker_cir.inventory import Node
 from tacker_cir.registry.serving import Access, shows_other_certificate, wait_until_serving
 from tests.certificates import Authority
-from tests.functional.server import ADDRESS, free_port
+from tests.functional.server import ADDRESS, free_port, serve
 from tests.machine import machine
 
 
@@ -78,12 +77,7 @@ def tls_registry(tmp_path):
             context.load_cert_chain(tmp_path / "pair.pem")
             server = ThreadingHTTPServer((ADDRESS, 0), AskingForLogin)
             server.socket = context.wrap_socket(server.socket, server_side=True)
-            thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-            thread.start()
-            stack.callback(thread.join)
-            stack.callback(server.server_close)
-            stack.callback(server.shutdown)
-            return server.server_port
+            return serve(server, stack)
 
         yield start
 

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tacker_cir.command import Redactor, Secret
@@ -18,7 +17,7 @@ from tacker_cir.params import private_registry
 from tacker_cir.params.private_registry import KEY
 from tacker_cir.params.registry_tls import SelfSigned, ServerTls
 from tacker_cir.vnflcm import find_request_faults
-from tests.certificates import Authority, self_signed
+from tests.certificates import Authority, pem_of, self_signed
 
 P = f"additionalParams.{KEY}"
 M = f"metadata.{KEY}"
@@ -98,17 +97,6 @@ def early():
 def nameless():
     key = ec.generate_private_key(ec.SECP256R1())
     return pem_of(self_signed(key), key)
-
-
-def pem_of(certificate, key):
-    return (
-        certificate.public_bytes(serialization.Encoding.PEM).decode(),
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ).decode(),
-    )
 
 
 FAULTS = [
