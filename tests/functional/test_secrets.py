@@ -18,10 +18,18 @@ from tacker_cir.command import Command, Redactor, Secret
 from tacker_cir.facts import Facts
 from tacker_cir.host import docker
 from tacker_cir.host.files import ManagedFile
-from tacker_cir.params.private_registry import DockerPackage
+from tacker_cir.inventory import Node
+from tacker_cir.params.private_registry import DockerPackage, PrivateRegistryParams
 from tacker_cir.params.proxy import Proxy
+from tacker_cir.params.registry_proxy_of import ProxyOf
+from tacker_cir.params.registry_tls import ServerTls
+from tacker_cir.params.registry_users import RegistryUser
+from tacker_cir.registry import own_files, upstream
+from tacker_cir.registry.places import Places
+from tacker_cir.registry.serving import Access, wait_until_serving
+from tests.certificates import Authority
 from tests.functional.conftest import connect
-from tests.functional.server import IS_ROOT, USER
+from tests.functional.server import ADDRESS, IS_ROOT, USER, free_port
 from tests.machine import DEBIAN_12, machine
 
 #: In every secret of these tests, and in no command line of anything else on the machine.
@@ -109,6 +117,39 @@ def test_no_secret_in_a_refused_login(sshd, everything_logged):
     assert_unmarked(texts_of(caught.value) + everything_logged.text)
 
 
+class Modes:
+    """Reads a directory again and again: which permissions files had while a secret was in them.
+
+    :param secrets: lines of which a file with one is noted
+    """
+
+    def __init__(self, directory: Path, *secrets: str):
+        self.found: dict[str, set[int]] = {}
+        self._directory = directory
+        self._secrets = [secret.encode() for secret in secrets]
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def _watch(self) -> None:
+        while not self._end.is_set():
+            self._look()
+        self._look()
+
+    def _look(self) -> None:
+        for path in self._directory.rglob("*"):
+            with contextlib.suppress(OSError):
+                if path.is_file() and any(map(path.read_bytes().__contains__, self._secrets)):
+                    self.found.setdefault(path.name, set()).add(path.stat().st_mode & 0o777)
+
+    def __enter__(self) -> dict[str, set[int]]:
+        self._thread.start()
+        return self.found
+
+    def __exit__(self, *_exc_info: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+
 @pytest.mark.skipif(not IS_ROOT, reason="managed files belong to root")
 def test_only_root_reads_files_with_secrets_at_any_moment(sshd, dial, tmp_path):
     proxy = Proxy(Secret(PROXY_URL), Secret(PROXY_URL), "localhost")
@@ -116,25 +157,47 @@ def test_only_root_reads_files_with_secrets_at_any_moment(sshd, dial, tmp_path):
     files = [ManagedFile(f"{tmp_path}/root{f.path}", f.content, f.mode) for f in wanted]
     secret = [file for file in files if file.content and MARK.encode() in file.content]
     assert len(secret) == 2
-    modes: dict[str, set[int]] = {}
-    end = threading.Event()
-
-    def watch() -> None:
-        while not end.is_set():
-            for path in (tmp_path / "root").rglob("*"):
-                with contextlib.suppress(OSError):
-                    if path.is_file() and MARK.encode() in path.read_bytes():
-                        modes.setdefault(path.name, set()).add(path.stat().st_mode & 0o777)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
+    with Modes(tmp_path / "root", MARK) as modes:
         machine(dial(sshd)).ensure(*files)
-    finally:
-        end.set()
-        watcher.join()
-    for path in (tmp_path / "root").rglob("*"):
-        if path.is_file() and MARK.encode() in path.read_bytes():
-            modes.setdefault(path.name, set()).add(path.stat().st_mode & 0o777)
     assert len(modes) >= 2
     assert set().union(*modes.values()) == {0o600}
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="managed files belong to root")
+def test_no_secret_of_a_registry(sshd, tmp_path, monkeypatch, everything_logged):
+    """Its key, its users' passwords and their hashes, and the login for another registry."""
+    certificate, key = Authority("given").issue("registry.example")
+    alice = RegistryUser("alice", Secret(PASSWORD))
+    proxy_of = ProxyOf("quay.io", login=("bob", Secret(PROXY_PASSWORD)))
+    tls = ServerTls(certificate, Secret(key))
+    params = PrivateRegistryParams(
+        "CP1", ssh.Credentials(USER), tls=tls, users=(alice,), proxy_of=proxy_of
+    )
+    directory = f"{tmp_path}/etc/tacker-cir/registry"
+    monkeypatch.setattr(own_files, "DIRECTORY", directory)
+    monkeypatch.setattr(upstream, "PATH", f"{directory}/upstream.json")
+    # There is no Docker here to tell it.
+    monkeypatch.setattr(upstream, "_configuration", lambda *_: "/etc/distribution/config.yml")
+    lines = key_lines(key)
+    with (
+        CommandLines() as watch,
+        Modes(tmp_path / "etc", MARK, lines[1], "$2b$") as modes,
+        connect(sshd, redactor=Redactor(params.secrets)) as connection,
+    ):
+        found = machine(connection, service_timeout=1)
+        places = Places(None, f"{tmp_path}/data", f"{tmp_path}/own")
+        ensured = own_files.ensure(found, params, places, ("192.0.2.7", "192.0.2.7"))
+        upstream.ensure(found, proxy_of, "sha256:1")
+        access = Access(free_port(), certificate, alice.login)
+        with pytest.raises(exc.HostError, match="Connection refused") as caught:
+            wait_until_serving(found, Node("CP1", ADDRESS, ADDRESS, "server-1"), access)
+    assert modes == {name: {0o600} for name in ("server.key", "htpasswd", "upstream.json")} | {
+        name: {0o600} for name in modes if name.startswith(".")
+    }
+    texts = texts_of(caught.value) + everything_logged.text + repr((params, ensured, access))
+    assert_unmarked(texts, key)
+    hashed = Path(directory, "htpasswd").read_text().partition(":")[2].strip()
+    login = alice.login.reveal()
+    assert hashed not in texts and login not in texts
+    for secret in (MARK, hashed, login, *lines):
+        assert not any(secret.encode() in line for line in watch.seen)
