@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from tacker_cir.kubernetes_images import NeededImage, control_plane_images
 from tacker_cir.package import PackageFileError
 from tacker_cir.params.names import places_in_registry
 from tacker_cir.params.registry_contents import read_checked
+
+#: Name and tag of an image in the registry.
+_Place = tuple[str, str | None]
 
 
 def add(commands: Any) -> None:
@@ -48,10 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
             archives.append(read_checked(path))
         except PackageFileError as error:
             faults.append(f"{path}: {error}")
-    missing = _missing(needed, archives)
-    faults += [
-        f"Kubernetes {arguments.kubernetes} needs {image}, which is not there" for image in missing
-    ]
+    there = {place for archive in archives for image in archive.images for place in _places(image)}
+    missing = _missing(needed, there)
+    needs = f"Kubernetes {arguments.kubernetes} needs"
+    faults += [f"{needs} {image}, which is not there{_instead(image, there)}" for image in missing]
     show = _print_json if arguments.format == "json" else _print_text
     show(archives, needed, missing, faults)
     return status.FAULTS if faults else status.OK
@@ -64,12 +67,19 @@ def _needed(version: str | None) -> list[NeededImage]:
         raise WrongUse(f"--kubernetes {version}: {error}") from None
 
 
-def _missing(needed: Sequence[NeededImage], archives: Sequence[ImageContents]) -> list[NeededImage]:
-    there = {place for archive in archives for image in archive.images for place in _places(image)}
+def _missing(needed: Sequence[NeededImage], there: Collection[_Place]) -> list[NeededImage]:
     return [image for image in needed if not any((image.name, tag) in there for tag in image.tags)]
 
 
-def _places(image: SavedImage) -> list[tuple[str, str | None]]:
+def _instead(image: NeededImage, there: Collection[_Place]) -> str:
+    """Return what is there under an image's name: kubeadm may be newer than what is known here."""
+    tags = sorted(tag for name, tag in there if name == image.name and tag)
+    if not tags:
+        return ""
+    return f"; right all the same if 'kubeadm config images list' names {image.name}:{tags[0]}"
+
+
+def _places(image: SavedImage) -> list[_Place]:
     return [place for name in image.names for place in places_in_registry(name)]
 
 

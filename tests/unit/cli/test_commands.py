@@ -276,6 +276,15 @@ def test_what_archives_lack_for_kubernetes(images, tmp_path, capsys):
     assert told["faults"] == []
 
 
+def test_another_tag_that_a_later_patch_may_name(images, tmp_path, capsys):
+    etcd = write(tmp_path / "etcd.tar", layout_of(Image(("quay.example/etcd:3.6.9-0",))))
+    assert cli.main(["images", str(images), str(etcd), "--kubernetes", "1.34.1"]) == cli.FAULTS
+    assert (
+        "needs etcd:3.6.4-0, which is not there; right all the same if 'kubeadm config images "
+        "list' names etcd:3.6.9-0\n"
+    ) in capsys.readouterr().out
+
+
 def test_an_archive_that_is_none_or_damaged(images, tmp_path, capsys):
     members = {
         name: bytes(len(content)) if name.startswith("blobs") and content[:1] != b"{" else content
