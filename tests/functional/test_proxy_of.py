@@ -4,14 +4,9 @@
 from __future__ import annotations
 
 import json
-import threading
 import urllib.error
-import urllib.request
-from collections.abc import Mapping
 from contextlib import contextmanager
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
@@ -23,55 +18,14 @@ from tacker_cir.registry import from_node
 from tacker_cir.registry.contents import ensure_contents
 from tacker_cir.registry.push import Place
 from tacker_cir.render import docker_auth, registry_proxy
+from tests import token_server
 from tests.functional.registry_program import RealRegistry
 from tests.functional.server import ADDRESS, wait_for
 from tests.image_archives import Image, digest_of, layer, layout_of, write
 
 USER, PASSWORD = "user01", "p w'd$é☃"
 LOGIN = Secret(f"Basic {docker_auth.basic_auth(USER, PASSWORD)}")
-TOKEN = "t0ken"
 APP = Image(("app:1",), (layer("app", 500_000),))
-
-
-class Tokens(BaseHTTPRequestHandler):
-    """Before a real registry: asks for tokens and gives them for the login, as Docker Hub does.
-
-    distribution 2.8 logs in where it fetches from in no other way.
-    """
-
-    def __init__(self, behind: RealRegistry, *args: Any):
-        self._behind = behind
-        super().__init__(*args)
-
-    def do_GET(self) -> None:
-        login = self.headers.get("Authorization")
-        if self.path.startswith("/token"):
-            status = 200 if login == LOGIN.reveal() else 401
-            return self._answer(status, json.dumps({"token": TOKEN}).encode())
-        if login != f"Bearer {TOKEN}":
-            realm = f"http://{ADDRESS}:{self.server.server_address[1]}/token"
-            asked = f'Bearer realm="{realm}",service="upstream"'
-            return self._answer(401, b"{}", {"WWW-Authenticate": asked})
-        request = urllib.request.Request(self._behind.url + self.path, method=self.command)
-        request.add_header("Accept", ", ".join(self.headers.get_all("Accept", ["*/*"])))
-        try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
-                return self._answer(answer.status, answer.read(), dict(answer.headers))
-        except urllib.error.HTTPError as error:
-            return self._answer(error.code, error.read())
-
-    do_HEAD = do_GET
-
-    def _answer(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, *_args: Any) -> None:
-        pass
 
 
 def place(connection, registry):
@@ -85,14 +39,10 @@ def upstream(tmp_path, sshd, dial):
     archive = read_image_contents(write(tmp_path / "app.tar", layout_of(APP)))
     registry = RealRegistry(tmp_path / "upstream").start()
     ensure_contents(place(dial(sshd), registry), [archive], 60, lambda missing: None)
-    server = ThreadingHTTPServer((ADDRESS, 0), partial(Tokens, registry))
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
     try:
-        yield server.server_port, registry.stop
+        with token_server.serving(registry.url, LOGIN.reveal(), ADDRESS) as port:
+            yield port, registry.stop
     finally:
-        server.shutdown()
-        server.server_close()
         registry.stop()
 
 

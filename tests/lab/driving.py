@@ -53,10 +53,13 @@ class RegistryMachine:
     package: Path
     state: Path
 
-    def deploy(self, overrides: Mapping[str, Any], **options: Any) -> Run:
+    def deploy(
+        self, overrides: Mapping[str, Any], *, volume: str | None = None, **options: Any
+    ) -> Run:
         """Run the driver's work with the lab's login and these parameters.
 
         :param overrides: members of private_registry_installation_param; None removes one
+        :param volume: id of the volume that data_volume stands for
         :param options: values of group [tacker_cir]
         """
         values = {k: v for k, v in {**LOGIN, **overrides}.items() if v is not None}
@@ -74,7 +77,7 @@ class RegistryMachine:
             redactor=Redactor(params.secrets),
             limits=TimeLimits.of(conf),
         ) as connection:
-            report = ensure_registry(connection, node, params, TimeLimits.of(conf))
+            report = ensure_registry(connection, node, params, TimeLimits.of(conf), volume)
             return Run(report.changes, connection.commands)
 
     def run(self, *argv: str) -> str:

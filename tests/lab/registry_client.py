@@ -16,10 +16,15 @@ from pathlib import Path
 from tacker_cir.render.docker_auth import basic_auth
 from tests.testbed.machines import mirror
 
+OCI_MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 #: Seconds for a request of a pull.
 TIMEOUT = 5
 #: Seconds after which a pull that failed is tried again.
 RETRY = 0.2
+
+
+def digest_of(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 class PullFailed(Exception):
@@ -72,13 +77,17 @@ class Client:
         :raises PullFailed: something of it does not come, or is not what its digest says
         """
         repository, _, tag = reference.partition(":")
-        manifest = json.loads(self._get(f"/v2/{repository}/manifests/{tag}"))
+        content = self._get(f"/v2/{repository}/manifests/{tag}")
+        manifest = json.loads(content)
         digests = [part["digest"] for part in (manifest["config"], *manifest["layers"])]
         for digest in digests:
-            content = self._get(f"/v2/{repository}/blobs/{digest}")
-            if digest != f"sha256:{hashlib.sha256(content).hexdigest()}":
+            if digest != digest_of(self._get(f"/v2/{repository}/blobs/{digest}")):
                 raise PullFailed(f"{digest} has other content")
-        return frozenset(digests)
+        return frozenset([digest_of(content), *digests])
+
+    def digest(self, repository: str, tag: str) -> str:
+        """Return the digest of a manifest, as it is sent."""
+        return digest_of(self._get(f"/v2/{repository}/manifests/{tag}"))
 
     @contextmanager
     def pulling(self, reference: str) -> Iterator[Pulls]:
@@ -112,7 +121,7 @@ class Client:
         return body
 
     def _ask(self, path: str) -> tuple[int, bytes]:
-        headers = {"Accept": mirror.MANIFEST_TYPE}
+        headers = {"Accept": f"{mirror.MANIFEST_TYPE}, {OCI_MANIFEST_TYPE}"}
         if self.login:
             headers["Authorization"] = f"Basic {self.login}"
         connection = (

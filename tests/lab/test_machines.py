@@ -61,8 +61,8 @@ def test_a_machine_reboots_and_powers_off_like_one(lab, machine):
     before = lab.state("own-power")
     assert (before["state"], before["address"]) == ("running", ADDRESS)
 
-    lab.run("own-power", ["systemctl", "reboot"])
-    wait_for(lambda: lab.state("own-power")["leader"] not in (None, before["leader"]), "reboot", 30)
+    lab.reboot("own-power")
+    assert lab.state("own-power")["leader"] != before["leader"]
     wait_for(lambda: answers(ADDRESS), "SSH after the reboot", 30)
 
     lab.run("own-power", ["systemctl", "poweroff"])
@@ -222,10 +222,7 @@ def test_a_volume_outlives_its_machine(lab, machine):
         machine("own-first")
         assert lab.attach("own-first", volume) == "/dev/vdb"
         lab.sh("own-first", f"mkfs.ext4 -q {link}; mount {link} /mnt; echo kept >/mnt/file")
-        before = lab.state("own-first")
-        lab.run("own-first", ["systemctl", "reboot"])
-        old = (None, before["leader"])
-        wait_for(lambda: lab.state("own-first")["leader"] not in old, "the reboot", 30)
+        lab.reboot("own-first")
         assert lab.sh("own-first", f"mount {link} /mnt; cat /mnt/file") == "kept"
         with pytest.raises(LabError, match="no machine has it"):
             lab.attach("own-first", volume)

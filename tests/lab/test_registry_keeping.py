@@ -211,17 +211,25 @@ FAULTY = {
 }
 
 
-@pytest.mark.parametrize(("make", "more", "told"), FAULTY.values(), ids=FAULTY)
-def test_a_certificate_that_does_not_fit_is_refused_before_any_vm_is_made(
-    stand, package, make, more, told
-):
-    registry = RegistryVnf(stand, package)
-    try:
+class TestRefused:
+    """One VNF instance, which never comes to be."""
+
+    @pytest.fixture(scope="class")
+    def never(self, stand, package):
+        made = RegistryVnf(stand, package)
+        yield made
+        made.discard()
+
+    @pytest.mark.parametrize(("make", "more", "told"), FAULTY.values(), ids=FAULTY)
+    def test_a_certificate_that_does_not_fit_is_refused_before_any_vm_is_made(
+        self, stand, never, make, more, told
+    ):
         servers = stand.cloud.servers()
         certificate, key = make(Authority("given"))
         tls = {"certificate_path": certificate, "key_path": key, **more}
-        detail = refused(registry.instantiate({"tls": tls}))
+        operation = never.instantiate({"tls": tls})
+        detail = refused(operation)
         assert f"private_registry_installation_param.tls.{told}" in detail
         assert "nothing was changed" in detail and stand.cloud.servers() == servers
-    finally:
-        registry.discard()
+        never.tacker.rollback(operation["id"])
+        never.tacker.wait(operation["id"])

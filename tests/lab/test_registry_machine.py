@@ -13,7 +13,6 @@ import pytest
 from tacker_cir.exceptions import AuthenticationFailed, CommandFailed, HostError, HostKeyError
 from tests.lab.driving import registry_status, tags
 from tests.testbed.machines import mirror
-from tests.testbed.machines.host import wait_for
 
 IMAGE = {"image_path": "Files/images/registry.tar"}
 
@@ -78,11 +77,7 @@ def test_registry_comes_back_after_a_reboot_of_the_vm(machine, small_image):
     target = machine("debian-12")
     target.deploy(IMAGE)
     push(target, small_image, "test/rebooted:1")
-    before = target.lab.state(target.name)["leader"]
-    target.run("systemctl", "reboot")
-    wait_for(
-        lambda: target.lab.state(target.name)["leader"] not in (None, before), "the reboot", 60
-    )
+    target.lab.reboot(target.name)
     assert target.deploy(IMAGE).changes == []
     assert tags(target.address, "test/rebooted") == ["1"]
 

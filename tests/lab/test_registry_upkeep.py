@@ -15,12 +15,15 @@ from pathlib import Path
 import pytest
 
 from tacker_cir.registry.collection import COLLECTOR, READ_ONLY, UNIT
+from tests.lab import collecting
+from tests.lab.registry_client import OCI_MANIFEST_TYPE as MANIFEST
+from tests.lab.registry_client import digest_of
 from tests.lab.registry_vnf import RegistryVnf, build_csar
 from tests.lab.vnf import completed
 from tests.testbed.machines.host import wait_for
 from tests.testbed.stand import CloudStand
 
-MANIFEST, INDEX = (f"application/vnd.oci.image.{kind}.v1+json" for kind in ("manifest", "index"))
+INDEX = "application/vnd.oci.image.index.v1+json"
 REPOSITORY = "test/upkeep"
 UPKEEP = {
     "delete": True,
@@ -95,10 +98,6 @@ class Registry:
             return 0
 
 
-def digest_of(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
-
-
 class TestUpkeep:
     """One VNF instance; its registry is collected again and again."""
 
@@ -127,15 +126,9 @@ class TestUpkeep:
 
     @pytest.fixture
     def held(self, run, registry):
-        """Begins a collection that does not end by itself: the collector waits for a manifest's
-        link to be written."""
+        """Begins a collection that does not end by itself."""
         digest, _ = registry.push("held", "held")
-        directory = f"/srv/registry/docker/registry/v2/repositories/{REPOSITORY}/_manifests"
-        link = f"{directory}/revisions/sha256/{digest.partition(':')[2]}/link"
-        run(f"mv {link} {link}.kept && mkfifo {link} && systemctl start --no-block {UNIT}.service")
-        wait_for(lambda: run(f"docker ps -q -f name={COLLECTOR}"), "the collector", 60, 0.2)
-        # Whoever opened it waits on; who comes later finds the link.
-        run(f"mv -f {link}.kept {link}")
+        collecting.hold(run, "/srv/registry", REPOSITORY, digest)
         assert registry.push_status() == 405
         registry.pull("held")
         assert run("docker ps -q -f name=^/private_registry$") == ""
@@ -206,6 +199,11 @@ class TestUpkeep:
     def test_docker_killed_meanwhile(self, run, held):
         run("systemctl kill --signal=KILL docker")
         self.serves_again(run, held)
+
+    def test_a_reboot_meanwhile(self, run, held, vnf):
+        CloudStand().lab.reboot(vnf.server().machine)
+        self.serves_again(run, held)
+        assert run(f"systemctl is-active {UNIT}.timer") == "active"
 
     def test_the_registry_cannot_be_started_meanwhile(self, run, held):
         assert (

@@ -3,28 +3,47 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import shlex
 import shutil
-import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from heatclient import client as heat_client
 from keystoneauth1 import session as keystone_session
 from keystoneauth1.identity import v3
 
-from tests.lab.driving import registry_status
+from tacker_cir import metadata
+from tacker_cir.params.shown_registry import CA, SERVER
+from tacker_cir.registry.collection import UNIT
+from tests.lab import collecting
+from tests.lab.registry_client import Client
 from tests.lab.registry_vnf import RegistryVnf, build_csar, request
-from tests.lab.vnf import completed, refused
+from tests.lab.vnf import completed, refused, tacker_cir
 from tests.testbed.cloud import settings
-from tests.testbed.machines import mirror
+from tests.testbed.machines import images
 from tests.testbed.machines.host import LabError, run, wait_for
 from tests.testbed.stand import CloudStand
 
 SAMPLE = "instantiate_private_registry_volume.json"
-REPOSITORY, TAG = "test/kept", "1"
+PUSHED, APP = "test/kept:1", "library/app:1"
+ALICE = {"username": "alice", "password": "al!ce \u00e4 S3cret"}
+BOB = {"username": "bob", "password": "b0b-S3cret"}
+EVERYTHING = {
+    "tls": {"self_signed": {"names": ["registry.example"]}},
+    "users": [ALICE],
+    "contents": ["Files/contents/app.tar"],
+    "upkeep": {
+        "delete": True,
+        "garbage_collection": {"schedule": "Sun *-*-* 03:00:00", "window": 5},
+        "log_size": "1m",
+        "log_files": 2,
+        "min_free": 50,
+    },
+}
 VOLUME = """
 heat_template_version: wallaby
 resources:
@@ -55,13 +74,22 @@ def volume() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def package(registry_image, tmp_path_factory):
+def archive(tmp_path_factory) -> Path:
+    """An archive of docker save that the packages have."""
+    path = tmp_path_factory.mktemp("contents") / "app.tar"
+    images.write_random_image(path, "app:1", 5_000_000, seed="app")
+    return path
+
+
+@pytest.fixture(scope="module")
+def package(registry_image, archive, tmp_path_factory):
     """Builds packages."""
 
     def build() -> Path:
         directory = tmp_path_factory.mktemp("package")
-        image = shutil.copy(registry_image, directory / "private_registry.tar")
-        return build_csar(directory, guest="debian-12", image=Path(image), base_hot=True)
+        image = Path(shutil.copy(registry_image, directory / "private_registry.tar"))
+        options = {"guest": "debian-12", "image": image, "contents": [archive]}
+        return build_csar(directory, base_hot=True, **options)
 
     return build
 
@@ -80,9 +108,14 @@ def vnf(stand, package):
         instance.discard()
 
 
-def instantiate(registry: RegistryVnf, volume: str | None) -> dict:
-    """Instantiate with a given volume, or with one of its own."""
-    body = request(SAMPLE, registry.tacker.vim_id())
+def instantiate(
+    registry: RegistryVnf, volume: str | None, parameters: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Instantiate with a given volume, or with one of its own.
+
+    :param parameters: further members of private_registry_installation_param
+    """
+    body = request(SAMPLE, registry.tacker.vim_id(), parameters)
     params = body["additionalParams"]
     params["data_volume_size"] = 1
     if volume:
@@ -91,40 +124,16 @@ def instantiate(registry: RegistryVnf, volume: str | None) -> dict:
     return registry.tacker.wait(registry.tacker.instantiate(registry.id, body))
 
 
-def get(address: str, path: str) -> bytes:
-    accept = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
-    url = urllib.request.Request(f"http://{address}:5000/v2/{REPOSITORY}/{path}", headers=accept)
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return answer.read()
+def client_of(registry: RegistryVnf, user: dict[str, str] | None = None) -> Client:
+    """A client with nothing but what the VNF instance shows, and a user's password."""
+    shown = registry.shown()
+    login = (user["username"], user["password"]) if user else None
+    return Client(shown[SERVER], metadata.joined(shown, CA) if CA in shown else None, login)
 
 
-def digests(address: str) -> dict[str, int]:
-    """Ask a registry for all that an image is made of; the digests are those of what it sends."""
-    manifest = get(address, f"manifests/{TAG}")
-    whole = json.loads(manifest)
-    found = {hashlib.sha256(manifest).hexdigest(): len(manifest)}
-    for blob in [whole["config"], *whole["layers"]]:
-        content = get(address, f"blobs/{blob['digest']}")
-        assert blob["digest"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
-        found[blob["digest"]] = len(content)
-    return found
-
-
-def push(registry: RegistryVnf, stand: CloudStand, image: Path) -> dict[str, int]:
-    address = registry.server().address
-    mirror.push(image, f"{REPOSITORY}:{TAG}", stand.lab.netns, f"{address}:5000")
-    return digests(address)
-
-
-def reboot(stand: CloudStand, machine: str) -> None:
-    before = stand.lab.state(machine)["leader"]
-    stand.lab.run(machine, ["systemctl", "reboot"])
-    wait_for(lambda: stand.lab.state(machine)["leader"] not in (None, before), "the reboot", 60)
-
-
-def serves(address: str) -> bool:
+def serves(client: Client) -> bool:
     try:
-        return registry_status(address) == 200
+        return client.status() == 200
     except OSError:
         return False
 
@@ -162,38 +171,107 @@ def test_a_foreign_volume_is_refused_until_it_is_cleared(stand, vnf, volume):
     run(["wipefs", "--all", file])
 
 
-def test_a_given_volume_keeps_the_data_over_everything(stand, vnf, volume, small_image):
-    """A blank volume is formatted; then come a heal of the VNFC, a reboot, a heal of the whole VNF,
-    a termination and another VNF instance."""
+def pulled_by_docker(stand: CloudStand, machine: str, client: Client, reference: str) -> str:
+    """Have Docker of a machine pull with a login and nothing else; return the image's digest."""
+    image, (name, password) = f"{client.server}/{reference}", client.user
+    certs = f"/etc/docker/certs.d/{client.server}"
+    return stand.lab.sh(
+        machine,
+        f"mkdir -p {certs}; printf %s {shlex.quote(client.ca)} >{certs}/ca.crt; "
+        f"printf %s {shlex.quote(password)} | docker login --username {name} --password-stdin "
+        f"{client.server} >/dev/null 2>&1; docker pull --quiet {image} >/dev/null; "
+        f"docker image inspect --format '{{{{index .RepoDigests 0}}}}' {image}",
+    ).partition("@")[2]
+
+
+class Kept:
+    """A registry with every parameter, and what must stay as it is whatever happens to its VM.
+
+    :param user: whom its clients log in as
+    """
+
+    def __init__(self, stand: CloudStand, registry: RegistryVnf, user: dict[str, str]):
+        self.stand, self.registry, self.user = stand, registry, user
+        self.server = registry.server()
+        self.run = partial(stand.lab.sh, self.server.machine)
+        self.client = client_of(registry, user)
+
+    def content(self, *references: str) -> dict[str, frozenset[str]]:
+        """Pull images; the digests are those of what is sent."""
+        return {reference: self.client.pull(reference) for reference in references}
+
+    def push(self, image: Path, reference: str) -> None:
+        self.client.push(image, reference, self.stand.lab.netns)
+
+    def healed(self) -> Kept:
+        """The same one where another VM has it."""
+        found = Kept(self.stand, self.registry, self.user)
+        assert found.server.id != self.server.id
+        assert found.client.ca == self.client.ca
+        return found
+
+    def change_users_during_a_collection(self, user: dict[str, str]) -> Kept:
+        """Give it a user more while it collects; return it for that user."""
+        repository, _, tag = PUSHED.partition(":")
+        digest = self.client.digest(repository, tag)
+        collecting.hold(self.run, "/srv/registry/data", repository, digest)
+        before = self.content(PUSHED)
+        completed(self.registry.modify({"users": [self.user, user]}))
+        assert collecting.collects(self.run) == ""
+        found = Kept(self.stand, self.registry, user)
+        assert found.content(PUSHED) == self.content(PUSHED) == before
+        self.run(f"systemctl start {UNIT}.service")
+        assert found.content(PUSHED) == before
+        return found
+
+
+def test_every_parameter_at_once_on_a_given_volume(stand, vnf, volume, small_image, archive):
+    """A blank volume is formatted; then come a change of users while data are collected, a heal of
+    the VNFC, a reboot, a full disk, a heal of the whole VNF, a termination and another VNF
+    instance."""
     registry = vnf()
-    completed(instantiate(registry, volume))
-    first = registry.server()
-    pushed = push(registry, stand, small_image)
-    assert stand.lab.sh(first.machine, "ls /srv/registry/data") == "docker"
+    completed(instantiate(registry, volume, EVERYTHING))
+    first = Kept(stand, registry, ALICE)
+    assert first.client.server == f"{first.server.address}:443"
+    first.push(small_image, PUSHED)
+    (told,) = json.loads(tacker_cir("images", str(archive), "-f", "json"))["archives"]
+    content = first.content(PUSHED, APP)
+    assert told["images"][0]["digest"] in content[APP]
+    assert first.run("ls /srv/registry/data") == "docker"
+    first = first.change_users_during_a_collection(BOB)
 
     completed(registry.heal(registry.vnfc_ids()))
-    second = registry.server()
-    assert second.id != first.id and digests(second.address) == pushed
+    second = first.healed()
+    assert second.content(PUSHED, APP) == content
+    assert serves(client_of(registry, ALICE))
 
-    reboot(stand, second.machine)
-    wait_for(lambda: serves(second.address), "the registry after the reboot", 60, every=0.5)
-    assert digests(second.address) == pushed
+    stand.lab.reboot(second.server.machine)
+    wait_for(lambda: serves(second.client), "the registry after the reboot", 60, every=0.5)
+    assert second.content(PUSHED, APP) == content
+    assert second.run(f"systemctl is-active {UNIT}.timer") == "active"
 
-    _fill(stand, second.machine)
+    _fill(stand, second.server.machine)
     with pytest.raises((LabError, OSError)):
-        mirror.push(small_image, "test/full:1", stand.lab.netns, f"{second.address}:5000")
-    assert digests(second.address) == pushed
-    stand.lab.sh(second.machine, "rm /srv/registry/filler*")
-    mirror.push(small_image, "test/full:1", stand.lab.netns, f"{second.address}:5000")
+        second.push(small_image, "test/full:1")
+    assert second.content(PUSHED, APP) == content
+    completed(registry.modify({"users": [ALICE, BOB]}))
+    assert "less than the 50 MB of upkeep.min_free" in stand.driver_log()
+    second.run("rm /srv/registry/filler*")
+    second.push(small_image, "test/full:1")
 
     completed(registry.heal())
-    third = registry.server()
-    assert third.id != second.id and digests(third.address) == pushed
+    third = second.healed()
+    assert third.content(PUSHED, APP) == content
+    machine, digest = third.server.machine, told["images"][0]["digest"]
+    assert pulled_by_docker(stand, machine, third.client, APP) == digest
+    assert not any(user["password"] in stand.driver_log() for user in (ALICE, BOB))
 
     completed(registry.terminate())
     other = vnf()
-    completed(instantiate(other, volume))
-    assert digests(other.server().address) == pushed
+    completed(instantiate(other, volume, EVERYTHING))
+    last = Kept(stand, other, ALICE)
+    assert last.client.ca == third.client.ca
+    assert last.content(PUSHED, APP) == content
 
 
 @pytest.mark.thorough
@@ -201,19 +279,19 @@ def test_a_volume_of_the_vnf_s_own_outlives_the_vm(stand, vnf, small_image):
     """It survives what happens to the VM; the registry never begins with an empty directory."""
     registry = vnf()
     completed(instantiate(registry, None))
-    first = registry.server()
+    first, client = registry.server(), client_of(registry)
     own = f"vnflcm_{registry.id}-"
     (record,) = [made for made in stand.cloud.volumes() if made["name"].startswith(own)]
-    pushed = push(registry, stand, small_image)
+    client.push(small_image, PUSHED, stand.lab.netns)
+    pushed = client.pull(PUSHED)
 
     stand.lab.detach(first.machine, record["id"])
-    reboot(stand, first.machine)
+    stand.lab.reboot(first.machine)
     failed = ["systemctl", "is-failed", "tacker-cir-registry-volume.service"]
     wait_for(lambda: stand.lab.run(first.machine, failed, check=False).returncode == 0,
              "the end of the wait for the volume", 120, every=0.5)  # fmt: skip
-    assert not serves(first.address) and not is_mounted(stand, first.machine)
+    assert not serves(client) and not is_mounted(stand, first.machine)
     assert stand.lab.sh(first.machine, "ls -A /srv/registry") == ""
 
     completed(registry.heal(registry.vnfc_ids()))
-    second = registry.server()
-    assert second.id != first.id and digests(second.address) == pushed
+    assert registry.server().id != first.id and client_of(registry).pull(PUSHED) == pushed

@@ -22,10 +22,22 @@ from tests.testbed.machines import (
     services,
     volumes,
 )
-from tests.testbed.machines.host import CACHE, NETNS, RUN, LabError, locked, remove, step
+from tests.testbed.machines.host import (
+    CACHE,
+    NETNS,
+    RUN,
+    LabError,
+    locked,
+    remove,
+    step,
+    wait_for,
+)
 from tests.testbed.machines.machine import Machine
 from tests.testbed.machines.parts import Prepared
 from tests.testbed.machines.volumes import Volume
+
+#: Seconds that a machine may take to end and to start again.
+REBOOT_SECONDS = 60
 
 
 class MachineLab:
@@ -137,6 +149,16 @@ class MachineLab:
         """State of a machine: {"state": "running" | "stopped" | "absent", "address": ...,
         "image": ..., "leader": the host's pid of its init}; stopped is after its power-off."""
         return self._machine(name).state()
+
+    def reboot(self, name: str) -> None:
+        """Restart a machine as who is on it would; returns when its init runs again."""
+        before = self.state(name)["leader"]
+        self.run(name, ["systemctl", "reboot"])
+        wait_for(
+            lambda: self.state(name)["leader"] not in (None, before),
+            f"the reboot of {name}",
+            REBOOT_SECONDS,
+        )
 
     def run(
         self, name: str, argv: Sequence[str], check: bool = True
