@@ -211,14 +211,15 @@ FAULTY = {
 }
 
 
+@pytest.fixture(scope="class")
+def never(stand, package):
+    made = RegistryVnf(stand, package)
+    yield made
+    made.discard()
+
+
 class TestRefused:
     """One VNF instance, which never comes to be."""
-
-    @pytest.fixture(scope="class")
-    def never(self, stand, package):
-        made = RegistryVnf(stand, package)
-        yield made
-        made.discard()
 
     @pytest.mark.parametrize(("make", "more", "told"), FAULTY.values(), ids=FAULTY)
     def test_a_certificate_that_does_not_fit_is_refused_before_any_vm_is_made(

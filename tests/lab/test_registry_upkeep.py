@@ -98,31 +98,34 @@ class Registry:
             return 0
 
 
+@pytest.fixture(scope="module")
+def vnf(registry_image, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("upkeep")
+    image = Path(shutil.copy(registry_image, directory / "private_registry.tar"))
+    made = RegistryVnf(CloudStand(), build_csar(directory, guest="debian-12", image=image))
+    completed(made.instantiate({"upkeep": UPKEEP, "data_path": "/srv/registry"}))
+    yield made
+    made.discard()
+
+
+@pytest.fixture(scope="module")
+def run(vnf):
+    """Runs a shell script on the machine."""
+    lab, machine = CloudStand().lab, vnf.server().machine
+
+    def go(script: str, check: bool = True) -> str:
+        return lab.run(machine, ["sh", "-c", script], check=check).stdout.strip()
+
+    return go
+
+
+@pytest.fixture(scope="module")
+def registry(vnf):
+    return Registry(f"{vnf.server().address}:5000")
+
+
 class TestUpkeep:
     """One VNF instance; its registry is collected again and again."""
-
-    @pytest.fixture(scope="class")
-    def vnf(self, registry_image, tmp_path_factory):
-        directory = tmp_path_factory.mktemp("upkeep")
-        image = Path(shutil.copy(registry_image, directory / "private_registry.tar"))
-        made = RegistryVnf(CloudStand(), build_csar(directory, guest="debian-12", image=image))
-        completed(made.instantiate({"upkeep": UPKEEP, "data_path": "/srv/registry"}))
-        yield made
-        made.discard()
-
-    @pytest.fixture(scope="class")
-    def run(self, vnf):
-        """Runs a shell script on the machine."""
-        lab, machine = CloudStand().lab, vnf.server().machine
-
-        def go(script: str, check: bool = True) -> str:
-            return lab.run(machine, ["sh", "-c", script], check=check).stdout.strip()
-
-        return go
-
-    @pytest.fixture(scope="class")
-    def registry(self, vnf):
-        return Registry(f"{vnf.server().address}:5000")
 
     @pytest.fixture
     def held(self, run, registry):

@@ -152,23 +152,21 @@ def is_mounted(stand: CloudStand, machine: str) -> bool:
     return stand.lab.run(machine, ["mountpoint", "/srv/registry"], check=False).returncode == 0
 
 
-def test_a_foreign_volume_is_refused_until_it_is_cleared(stand, vnf, volume):
+def refused_until_cleared(stand: CloudStand, registry: RegistryVnf, volume: str) -> None:
+    """Instantiate with a volume that holds others' data, and again where it holds none."""
     file = stand.lab.cache / "volumes" / stand.lab.netns / volume
     run(["mkfs.ext4", "-q", "-F", "-L", "others", file])
-    registry = vnf()
-    operation = instantiate(registry, volume)
+    operation = instantiate(registry, volume, EVERYTHING)
     detail = refused(operation)
     assert "ext4) with the label 'others', which is not the registry's" in detail
     assert "nothing on it was changed" in detail and "wipefs --all /dev/vdb" in detail
     assert run(["e2label", file]).stdout.strip() == "others"
-    server = registry.server()
-    stand.lab.sh(server.machine, "wipefs --all /dev/vdb")
-    stand.lab.sh(server.machine, "dd if=/dev/zero of=/dev/vdb bs=1M count=1")
+    machine = registry.server().machine
+    stand.lab.sh(machine, "wipefs --all /dev/vdb")
+    stand.lab.sh(machine, "dd if=/dev/zero of=/dev/vdb bs=1M count=1")
     registry.tacker.retry(operation["id"])
     completed(registry.tacker.wait(operation["id"]))
     assert run(["e2label", file]).stdout.strip() == "tacker-cir"
-    completed(registry.terminate())
-    run(["wipefs", "--all", file])
 
 
 def pulled_by_docker(stand: CloudStand, machine: str, client: Client, reference: str) -> str:
@@ -226,11 +224,11 @@ class Kept:
 
 
 def test_every_parameter_at_once_on_a_given_volume(stand, vnf, volume, small_image, archive):
-    """A blank volume is formatted; then come a change of users while data are collected, a heal of
-    the VNFC, a reboot, a full disk, a heal of the whole VNF, a termination and another VNF
-    instance."""
+    """A foreign volume is refused and a blank one formatted; then come a change of users while
+    data are collected, a heal of the VNFC, a reboot, a full disk, a heal of the whole VNF, a
+    termination and another VNF instance."""
     registry = vnf()
-    completed(instantiate(registry, volume, EVERYTHING))
+    refused_until_cleared(stand, registry, volume)
     first = Kept(stand, registry, ALICE)
     assert first.client.server == f"{first.server.address}:443"
     first.push(small_image, PUSHED)
