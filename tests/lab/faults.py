@@ -24,7 +24,6 @@ touch /run/kill
   until children=$(pgrep -P "$(pgrep -d, -f '^sshd: ubuntu@notty')"); do
     [ -e /run/kill ] || exit 0
   done
-  sleep 0.05
   for child in $children; do
     [ ! -e /run/kill ] || kill -KILL $(tree "$child")
   done
@@ -88,12 +87,14 @@ class Faults:
         return result
 
     def kill(self, go: Go) -> Result:
-        """Somebody kills the command while it runs, if it takes a while."""
+        """Somebody kills the command while it runs, unless it ends too soon for that."""
         self.lab.run(self.machine, ["bash", "-c", _KILL])
         try:
-            return go()
+            result = go()
         finally:
             self.lab.run(self.machine, ["rm", "/run/kill"])
+        self.happened = False
+        return result
 
     def _cut(self) -> None:
         self.lab.run(self.machine, ["pkill", "-KILL", "-f", _SESSIONS], check=False)

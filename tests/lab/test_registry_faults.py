@@ -98,7 +98,14 @@ def finish(
         mend()
 
 
-@pytest.mark.parametrize("kind", ["cut_before", "cut_after", "kill"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "cut_after",
+        pytest.param("cut_before", marks=pytest.mark.thorough),
+        pytest.param("kill", marks=pytest.mark.thorough),
+    ],
+)
 def test_each_step_goes_wrong_once(registry, lab, kind):
     """First where the plain registry gets everything, then where its certificate and users are
     changed."""
@@ -145,10 +152,21 @@ def test_a_full_volume(registry, lab):
     assert registry.deploy().changes == []
 
 
+#: What the kernel does when a device with an ext4 is gone: EXT4_IOC_SHUTDOWN, without its journal.
+SHUT_DOWN = """perl -e '
+open F, "<", "/srv/registry" or die $!;
+my $flags = pack "L", 2;
+ioctl F, 0x8004587d, $flags or die $!;
+'"""
+
+
 def lose(registry: Registry, go):
     """The volume's device goes away: nothing can be read from it or written any more."""
-    shut_down = "open F, '<', '/srv/registry'; ioctl F, 0x8004587d, pack 'L', 2"
-    registry.sh(f'sync; ! mountpoint -q /srv/registry || perl -e "{shut_down}"; rm /dev/vdb')
+    registry.sh(
+        f"sync; ! mountpoint -q /srv/registry || {SHUT_DOWN}; "
+        # The lab mounts the device's node where it was there at the boot.
+        "! findmnt --mountpoint /dev/vdb >/dev/null || umount /dev/vdb; rm /dev/vdb"
+    )
     return go()
 
 

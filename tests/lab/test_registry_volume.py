@@ -219,6 +219,9 @@ class Kept:
         found = Kept(self.stand, self.registry, user)
         assert found.content(PUSHED) == self.content(PUSHED) == before
         self.run(f"systemctl start {UNIT}.service")
+        ended = f"systemctl is-active {UNIT}.service || :"
+        wait_for(lambda: self.run(ended) == "inactive", "the end of the collection", 60, every=0.2)
+        wait_for(lambda: serves(found.client), "the registry after the collection", 30, every=0.2)
         assert found.content(PUSHED) == before
         return found
 

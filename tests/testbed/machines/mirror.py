@@ -126,7 +126,10 @@ class _Client:
 
     def put_blob(self, content: bytes) -> None:
         """Upload a blob in one piece."""
-        _, _, location = self._ask("POST", f"{self.top}/blobs/uploads/", None, {})
+        path = f"{self.top}/blobs/uploads/"
+        status, said, location = self._ask("POST", path, None, {})
+        if status != 202:
+            raise LabError(f"registry: POST {path}: {status} {said[:500]!r}")
         joint = "&" if "?" in location else "?"
         kind = {"Content-Type": "application/octet-stream"}
         self._created("PUT", f"{location}{joint}digest={_digest(content)}", content, kind)
