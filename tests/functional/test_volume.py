@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tacker_cir.facts import gather
 from tacker_cir.host import volume as host_volume
 from tacker_cir.host.volume import PATHS, Volume, ensure_volume
 from tacker_cir.registry.running import _COPY_DATA
+from tests.functional import program
 from tests.functional.conftest import connect
 from tests.functional.volumes import LoopVolume, VolumeMachine, run, why_not
 from tests.machine import machine
@@ -22,6 +24,8 @@ from tests.machine import machine
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "volumes")
 
 WHERE = "/srv/registry"
+#: The smallest that mkfs.xfs makes.
+XFS_BYTES = 300 * 1024 * 1024
 
 
 @pytest.fixture
@@ -244,6 +248,46 @@ def test_a_volume_of_an_earlier_registry_is_taken(vm, volume, top, tmp_path):
     assert ensure(vm, volume) == []
     vm.reboot()
     assert ensure(vm, volume) == changes(volume, MOUNTED)
+
+
+@pytest.fixture
+def xfs(new_volume) -> LoopVolume:
+    """A volume with an xfs, which is never made by us."""
+    if "\txfs\n" not in Path("/proc/filesystems").read_text():
+        pytest.skip("this machine's kernel has no xfs")
+    # The program is below /sbin or /usr/sbin, as the package's age is.
+    tree = program.unpacked("xfsprogs", "usr/share/doc/xfsprogs/copyright", "xfsprogs")
+    (path,) = tree.glob("**/sbin/mkfs.xfs")
+    made = new_volume(XFS_BYTES)
+    environment = program.Program(path, tree).environment
+    subprocess.run([path, "-q", made.loop], check=True, env=environment)
+    return made
+
+
+@pytest.mark.parametrize("top", ["docker", "data/docker"])
+def test_an_xfs_of_an_earlier_registry_is_taken(vm, xfs, top):
+    vm.attach(xfs)
+    vm.sh("mkdir /srv/other; mount /dev/vdb /srv/other; "
+          f"mkdir -p /srv/other/{top}/registry/v2/blobs; "
+          f"echo blob >/srv/other/{top}/registry/v2/blobs/one; umount /srv/other")  # fmt: skip
+    assert ensure(vm, xfs) == changes(xfs, MOUNTED)
+    assert vm.sh(f"findmnt --noheadings --output FSTYPE {WHERE}") == "xfs"
+    assert vm.sh(f"cat {WHERE}/data/docker/registry/v2/blobs/one") == "blob"
+    assert ensure(vm, xfs) == []
+    vm.reboot()
+    assert ensure(vm, xfs) == changes(xfs, MOUNTED)
+    assert vm.sh(f"cat {WHERE}/data/docker/registry/v2/blobs/one") == "blob"
+
+
+def test_an_xfs_of_others_is_refused_and_not_changed(vm, xfs):
+    vm.attach(xfs)
+    vm.sh("mkdir /srv/other; mount /dev/vdb /srv/other; touch /srv/other/file; umount /srv/other")
+    run("sync")
+    before = digest(xfs)
+    error = refused(vm, xfs)
+    assert "xfs)" in error.cause and "nothing on it was changed" in error.cause
+    run("sync")
+    assert digest(xfs) == before
 
 
 @pytest.mark.parametrize("exit_status", [1, 4, 8])

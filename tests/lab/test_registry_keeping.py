@@ -232,5 +232,4 @@ class TestRefused:
         detail = refused(operation)
         assert f"private_registry_installation_param.tls.{told}" in detail
         assert "nothing was changed" in detail and stand.cloud.servers() == servers
-        never.tacker.rollback(operation["id"])
-        never.tacker.wait(operation["id"])
+        never.roll_back(operation)

@@ -130,15 +130,25 @@ FAULTY = {
 }
 
 
+@pytest.fixture(scope="module")
+def never(stand, image, tmp_path_factory):
+    """A VNF instance that never comes to be."""
+    csar = build_csar(tmp_path_factory.mktemp("never"), guest="debian-12", image=image)
+    made = RegistryVnf(stand, csar)
+    yield made
+    made.discard()
+
+
 @pytest.mark.parametrize(("overrides", "told"), FAULTY.values(), ids=FAULTY)
-def test_faulty_request_is_refused_before_any_vm_is_made(stand, vnf, overrides, told):
-    registry = vnf()
+def test_faulty_request_is_refused_before_any_vm_is_made(stand, never, overrides, told):
     servers = stand.cloud.servers()
-    detail = refused(registry.instantiate(overrides))
+    operation = never.instantiate(overrides)
+    detail = refused(operation)
     assert "nothing was changed" in detail
     for text in told:
         assert text in detail
     assert stand.cloud.servers() == servers
+    never.roll_back(operation)
 
 
 def test_wrong_password_is_told_and_not_shown(stand, vnf):
@@ -193,7 +203,7 @@ def _server_that_answers(registry, old_id):
     return server if server.id != old_id else None
 
 
-def test_conductor_killed_in_the_middle_of_an_instantiation(stand, vnf):
+def test_conductor_killed_in_the_middle_of_an_instantiation_and_a_heal(stand, vnf):
     """As the user guide says: Tacker's v1 API cannot go on by itself, its database must be told."""
     registry = vnf()
     operation = registry.begin_instantiate()
@@ -209,10 +219,6 @@ def test_conductor_killed_in_the_middle_of_an_instantiation(stand, vnf):
     completed(registry.tacker.wait(operation))
     assert registry_status(registry.server().address) == 200
 
-
-def test_conductor_killed_in_the_middle_of_a_heal(stand, vnf):
-    registry = vnf()
-    completed(registry.instantiate())
     old = registry.server()
     operation = registry.begin_heal(registry.vnfc_ids())
     wait_for(lambda: stand.lab.state(old.machine)["state"] == "absent", "the old VM's end", 60)

@@ -110,6 +110,11 @@ class Vnf:
         body = {"terminationType": "FORCEFUL"}
         return self.tacker.wait(self.tacker.terminate(self.id, body))
 
+    def roll_back(self, operation: dict[str, Any]) -> None:
+        """Have the instance be as before an instantiation that failed."""
+        self.tacker.rollback(operation["id"])
+        self.tacker.wait(operation["id"])
+
     def vnfcs(self) -> list[dict[str, Any]]:
         """The VNFCs' resources; Tacker lists them after an instantiation that succeeded."""
         info = self.tacker.show(self.id).get("instantiatedVnfInfo") or {}
@@ -141,8 +146,7 @@ class Vnf:
                 continue
             if operation["operation"] == "INSTANTIATE":
                 # "fail" would leave the stack behind.
-                self.tacker.rollback(operation["id"])
-                self.tacker.wait(operation["id"])
+                self.roll_back(operation)
             else:
                 self.tacker.fail(operation["id"])
         if self.tacker.show(self.id)["instantiationState"] == "INSTANTIATED":
