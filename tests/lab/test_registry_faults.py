@@ -53,7 +53,7 @@ class Registry:
     old: frozenset[str]
 
     def deploy(self, parameters=WHOLE):
-        return self.machine.deploy(parameters, volume=self.volume)
+        return self.machine.deploy(parameters, volume=self.volume, service_timeout=15)
 
     def sh(self, script: str) -> str:
         return self.machine.lab.sh(self.machine.name, script)
