@@ -19,10 +19,13 @@ LOG = logging.getLogger(__name__)
 _LOOK = "look at the registry's container"
 
 # The registry keeps all of its data below "docker". The old data stay where they are; a copy that
-# was cut off is made anew, and what is complete appears with one rename.
+# was cut off is made anew, and what is complete appears with one rename. The lock is for a copy
+# whose connection broke and that is still at work: its end is waited for.
 _COPY_DATA = r"""
 set -eu
 [ -d "$1/docker" ] || exit 0
+exec 9>/run/tacker-cir-registry-data
+flock -n 9 || { echo "an earlier copy of the data is still at work" >&2; flock 9; }
 [ ! -e "$2/docker" ] || exit 0
 part=$2/.tacker-cir-copy
 # Half a copy would keep a full disk full.

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,10 @@ from tacker_cir.facts import gather
 from tacker_cir.host import volume as host_volume
 from tacker_cir.host.volume import PATHS, Volume, ensure_volume
 from tacker_cir.registry.running import _COPY_DATA
+from tacker_cir.ssh import Connection
 from tests.functional import program
 from tests.functional.conftest import connect
+from tests.functional.server import wait_for
 from tests.functional.volumes import LoopVolume, VolumeMachine, run, why_not
 from tests.machine import machine
 
@@ -437,7 +441,11 @@ def test_a_directory_with_another_device_is_refused(vm, volume):
 
 def copy(vm: VolumeMachine) -> None:
     with connect(vm) as connection:
-        connection.run(Command.script("copy", _COPY_DATA, "/home/old", f"{WHERE}/data"))
+        copy_through(connection)
+
+
+def copy_through(connection: Connection) -> None:
+    connection.run(Command.script("copy", _COPY_DATA, "/home/old", f"{WHERE}/data"))
 
 
 def test_a_volume_that_is_full_loses_nothing(vm, new_volume):
@@ -457,3 +465,27 @@ def test_a_volume_that_is_full_loses_nothing(vm, new_volume):
     copy(vm)
     before = vm.sh("sha256sum </home/old/docker/registry/v2/blob")
     assert vm.sh(f"sha256sum <{WHERE}/data/docker/registry/v2/blob") == before
+
+
+def test_a_copy_goes_on_when_its_connection_broke(vm, volume, tmp_path):
+    """The next operation waits for it, and neither takes away what the other has copied."""
+    ensure(vm, volume)
+    vm.sh("mkdir -p /home/old/docker; head -c 3000000 /dev/urandom >/home/old/docker/blob")
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    cp = f'#!/bin/sh\n{shutil.which("cp")} "$@" && echo copied >>{begun}\n'
+    vm.program_file("cp", f"{cp}until [ -e {go} ]; do sleep 0.05; done\n")
+    with ThreadPoolExecutor() as pool:
+        with connect(vm) as connection:
+            first = pool.submit(copy_through, connection)
+            wait_for(begun.exists, "the copy")
+        with pytest.raises(exc.ConnectionLost):
+            first.result()
+        second = pool.submit(copy, vm)
+        waits = "pgrep --full --exact 'flock 9' || :"
+        wait_for(lambda: vm.sh(waits) or second.done(), "the second copy waits")
+        go.touch()
+        second.result()
+    assert begun.read_text().split() == ["copied"]
+    digests = vm.sh(f"sha256sum </home/old/docker/blob; sha256sum <{WHERE}/data/docker/blob")
+    assert len(set(digests.split("\n"))) == 1
+    assert vm.sh(f"ls -A {WHERE}/data") == "docker"
