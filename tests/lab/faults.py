@@ -15,8 +15,8 @@ from tacker_cir.ssh import Connection, Result
 from tests.testbed.machines import MachineLab
 
 _SESSIONS = "^sshd: ubuntu"
-# Of the command its own processes, so that its session tells that a signal ended it. For as long as
-# the file is there.
+# Of the command its own processes, so that its session tells that a signal ended it; or the session
+# alone. For as long as the file is there.
 _KILL = r"""
 tree() { for child in $(pgrep -P "$1"); do tree "$child"; done; echo "$1"; }
 touch /run/kill
@@ -24,9 +24,11 @@ touch /run/kill
   until children=$(pgrep -P "$(pgrep -d, -f '^sshd: ubuntu@notty')"); do
     [ -e /run/kill ] || exit 0
   done
-  for child in $children; do
-    [ ! -e /run/kill ] || kill -KILL $(tree "$child")
-  done
+  [ -e /run/kill ] || exit 0
+  case $1 in
+    command) for child in $children; do kill -KILL $(tree "$child"); done ;;
+    session) pkill -KILL -f '^sshd: ubuntu' ;;
+  esac
 } >/dev/null 2>&1 &
 """
 
@@ -88,7 +90,14 @@ class Faults:
 
     def kill(self, go: Go) -> Result:
         """Somebody kills the command while it runs, unless it ends too soon for that."""
-        self.lab.run(self.machine, ["bash", "-c", _KILL])
+        return self._meanwhile("command", go)
+
+    def cut_meanwhile(self, go: Go) -> Result:
+        """The connection breaks while the command runs, which goes on; unless it ends too soon."""
+        return self._meanwhile("session", go)
+
+    def _meanwhile(self, killed: str, go: Go) -> Result:
+        self.lab.run(self.machine, ["bash", "-c", _KILL, "bash", killed])
         try:
             result = go()
         finally:

@@ -103,6 +103,7 @@ def finish(
     [
         "cut_after",
         pytest.param("cut_before", marks=pytest.mark.thorough),
+        pytest.param("cut_meanwhile", marks=pytest.mark.thorough),
         pytest.param("kill", marks=pytest.mark.thorough),
     ],
 )
