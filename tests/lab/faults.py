@@ -16,7 +16,7 @@ from tests.testbed.machines import MachineLab
 
 _SESSIONS = "^sshd: ubuntu"
 # Of the command its own processes, so that its session tells that a signal ended it; or the session
-# alone. For as long as the file is there.
+# alone. Who takes the file away comes first.
 _KILL = r"""
 tree() { for child in $(pgrep -P "$1"); do tree "$child"; done; echo "$1"; }
 touch /run/kill
@@ -24,7 +24,7 @@ touch /run/kill
   until children=$(pgrep -P "$(pgrep -d, -f '^sshd: ubuntu@notty')"); do
     [ -e /run/kill ] || exit 0
   done
-  [ -e /run/kill ] || exit 0
+  rm /run/kill || exit 0
   case $1 in
     command) for child in $children; do kill -KILL $(tree "$child"); done ;;
     session) pkill -KILL -f '^sshd: ubuntu' ;;
@@ -99,11 +99,11 @@ class Faults:
     def _meanwhile(self, killed: str, go: Go) -> Result:
         self.lab.run(self.machine, ["bash", "-c", _KILL, "bash", killed])
         try:
-            result = go()
+            return go()
         finally:
-            self.lab.run(self.machine, ["rm", "/run/kill"])
-        self.happened = False
-        return result
+            ended_before = ["rm", "/run/kill"]
+            done = self.lab.run(self.machine, ended_before, check=False)
+            self.happened = done.returncode != 0
 
     def _cut(self) -> None:
         self.lab.run(self.machine, ["pkill", "-KILL", "-f", _SESSIONS], check=False)

@@ -186,6 +186,6 @@ def test_the_volume_goes_away_at_a_step(registry, lab, step):
 @pytest.mark.thorough
 def test_the_volume_goes_away_at_each_step(registry, lab):
     faults, reboot = Faults(lab, registry.machine.name), partial(lab.reboot, registry.machine.name)
-    assert len(finish(registry, partial(lose, registry), faults, WHOLE, mend=reboot)) > 15
+    assert len(finish(registry, partial(lose, registry), faults, WHOLE, mend=reboot)) > 12
     assert registry.client().pull(OLD) == registry.old
     assert registry.deploy().changes == []
