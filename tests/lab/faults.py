@@ -90,7 +90,9 @@ class Faults:
 
     def kill(self, go: Go) -> Result:
         """Somebody kills the command while it runs, unless it ends too soon for that."""
-        return self._meanwhile("command", go)
+        result = self._meanwhile("command", go)
+        self.happened = False
+        return result
 
     def cut_meanwhile(self, go: Go) -> Result:
         """The connection breaks while the command runs, which goes on; unless it ends too soon."""
