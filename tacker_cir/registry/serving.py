@@ -80,18 +80,8 @@ def wait_until_serving(machine: Machine, node: Node, port: int | Access) -> None
     connection, timeout = machine.connection, machine.limits.service_timeout
     deadline = Deadline(timeout)
 
-    def seconds() -> float:
-        return min(REQUEST_TIMEOUT, max(3.0, deadline.remaining))
-
     def attempt() -> bool:
-        direct = _ask_directly(node.ssh_address, access, seconds())
-        if direct == _SERVES:
-            return True
-        indirect = _ask_from_vm(connection, node.address, access, seconds())
-        if indirect == _SERVES and not direct.startswith("HTTP"):
-            # It may have come up between the two questions.
-            return _ask_directly(node.ssh_address, access, seconds()) == _SERVES
-        raise NotYet(f"asked from here: {direct}; asked from the VM itself: {indirect}")
+        return _is_reached(connection, node, access, deadline)
 
     def otherwise(last: NotYet) -> HostError:
         return HostError(
@@ -110,6 +100,25 @@ def wait_until_serving(machine: Machine, node: Node, port: int | Access) -> None
             connection.node,
             access.port,
         )
+
+
+def _is_reached(connection: Connection, node: Node, access: Access, deadline: Deadline) -> bool:
+    """Tell whether the registry, which serves, is reached from here.
+
+    :raises NotYet: it does not serve
+    """
+
+    def seconds() -> float:
+        return min(REQUEST_TIMEOUT, max(3.0, deadline.remaining))
+
+    direct = _ask_directly(node.ssh_address, access, seconds())
+    if direct == _SERVES:
+        return True
+    indirect = _ask_from_vm(connection, node.address, access, seconds())
+    if indirect == _SERVES and not direct.startswith("HTTP"):
+        # It may have come up between the two questions.
+        return _ask_directly(node.ssh_address, access, seconds()) == _SERVES
+    raise NotYet(f"asked from here: {direct}; asked from the VM itself: {indirect}")
 
 
 def shows_other_certificate(machine: Machine, node: Node, access: Access) -> bool:

@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from heatclient import client as heat_client
-from keystoneauth1 import session as keystone_session
-from keystoneauth1.identity import v3
 
 from tacker_cir import metadata
 from tacker_cir.params.shown_registry import CA, SERVER
@@ -23,7 +20,7 @@ from tests.lab import collecting
 from tests.lab.registry_client import Client
 from tests.lab.registry_vnf import RegistryVnf, build_csar, request
 from tests.lab.vnf import completed, refused, tacker_cir
-from tests.testbed.cloud import settings
+from tests.lab.volumes import given_volume
 from tests.testbed.machines import images
 from tests.testbed.machines.host import LabError, run, wait_for
 from tests.testbed.stand import CloudStand
@@ -44,11 +41,6 @@ EVERYTHING = {
         "min_free": 50,
     },
 }
-VOLUME = """
-heat_template_version: wallaby
-resources:
-  kept: {type: OS::Cinder::Volume, properties: {size: 1}}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -59,18 +51,8 @@ def stand():
 @pytest.fixture(scope="module")
 def volume() -> Iterator[str]:
     """The id of a volume that no VNF made."""
-    session = keystone_session.Session(v3.Password(**settings.CREDENTIALS))
-    heat = heat_client.Client("1", session=session, service_type="orchestration")
-    stack = heat.stacks.create(stack_name="volume", template=VOLUME)["stack"]["id"]
-
-    def rests(action: str):
-        found = heat.stacks.get(stack)
-        return found.stack_status == f"{action}_COMPLETE"
-
-    wait_for(lambda: rests("CREATE"), "the volume", 60, every=0.5)
-    yield heat.resources.get(stack, "kept").physical_resource_id
-    heat.stacks.delete(stack)
-    wait_for(lambda: rests("DELETE"), "the volume's end", 60, every=0.5)
+    with given_volume(size=1) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

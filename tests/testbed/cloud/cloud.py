@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -167,6 +169,17 @@ class Cloud:
     def volumes(self) -> list[Record]:
         """The Cinder volumes there are."""
         return self._records.all("volumes")
+
+    @contextlib.contextmanager
+    def address_held(self) -> Iterator[None]:
+        """Keep from others the address that the next port would have had; it is free again
+        afterwards, and the next port has it."""
+        holder = f"holder-{uuid.uuid4()}"
+        self._records.add_with_address("ports", {"id": holder}, None)
+        try:
+            yield
+        finally:
+            self._records.delete("ports", holder)
 
     @property
     def _marker(self) -> Path:
