@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tacker_cir import docker_hub
 from tacker_cir.host.files import ManagedFile
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.render import hosts_toml
 from tacker_cir.render.hosts_toml import Endpoint
 
 _CA, _CERTIFICATE, _KEY = "ca.crt", "client.cert", "client.key"
-_DOCKER_HUB = "docker.io"
 
 
 def docker_files(top: str, registries: Sequence[RegistryConnection]) -> list[ManagedFile]:
@@ -66,7 +66,7 @@ def _certificates(directory: str, registry: RegistryConnection) -> list[ManagedF
 
 def _endpoint(top: str, registry: RegistryConnection) -> Endpoint:
     directory = f"{top}/{registry.server}"
-    is_hub = registry.server == _DOCKER_HUB
+    is_hub = registry.server == docker_hub.NAME
     authorization = client = None
     # Docker Hub takes tokens only; there the login is the kubelet's alone.
     if registry.login and not is_hub:
@@ -75,7 +75,7 @@ def _endpoint(top: str, registry: RegistryConnection) -> Endpoint:
     if registry.client_certificate and registry.client_key:
         client = (f"{directory}/{_CERTIFICATE}", f"{directory}/{_KEY}")
     return Endpoint(
-        hosts_toml.upstream(_DOCKER_HUB).url if is_hub else registry.url,
+        hosts_toml.upstream(docker_hub.NAME).url if is_hub else registry.url,
         ca=f"{directory}/{_CA}" if registry.ca else None,
         client=client,
         skip_verify=registry.skip_verify,

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from tacker_cir import docker_hub
+
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
 # A name in a site's own DNS, which a proxy may have.
 _LOOSE_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", re.ASCII)
@@ -31,13 +33,6 @@ IMAGE_PATTERN = rf"(?P<name>{_COMPONENT}(?:/{_COMPONENT})*){_TAG}"
 _IMAGE = re.compile(IMAGE_PATTERN, re.ASCII)
 #: Characters of an image's name, its registry included.
 _IMAGE_NAME = 255
-
-#: Docker Hub in the names of images.
-DOCKER_HUB = "docker.io"
-_DOCKER_HUB_HOSTS = frozenset(
-    "docker.io index.docker.io registry-1.docker.io registry.docker.io registry.hub.docker.com "
-    "hub.docker.com www.docker.com docker.com".split()
-)
 
 # Kubernetes' own since 1.21, of registry.k8s.io or whatever has it in its place.
 _COREDNS = "coredns/coredns"
@@ -142,7 +137,7 @@ def places_in_registry(image: str) -> list[tuple[str, str | None]]:
     server, rest = split_image(image)
     name, at, _ = rest.partition("@")
     name, colon, tag = name.partition(":")
-    if "/" not in name and server in (None, "docker.io", "index.docker.io"):
+    if "/" not in name and server in (None, docker_hub.NAME, "index.docker.io"):
         name = f"library/{name}"
     names = [name, "coredns"] if name == _COREDNS else [name]
     return [(name, tag if colon else None if at else "latest") for name in names]
@@ -166,11 +161,6 @@ def check_image_name(server: str | None, text: str) -> None:
 def is_repository(text: str) -> bool:
     """Return whether a text may stand between a registry and an image's last name."""
     return re.fullmatch(rf"{_COMPONENT}(?:/{_COMPONENT})*", text, re.ASCII) is not None
-
-
-def is_docker_hub(host: str) -> bool:
-    """Return whether a host is Docker Hub, whatever a user calls it."""
-    return host.lower() in _DOCKER_HUB_HOSTS
 
 
 def split_server(text: str) -> tuple[str, int | None]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import paramiko
 
+from tacker_cir import docker_hub
 from tacker_cir.command import Secret
 from tacker_cir.exceptions import Fault, InvalidRequest
 from tacker_cir.login import Credentials, load_private_key
@@ -17,8 +18,6 @@ from tacker_cir.package import PackageFileError, VnfPackage
 from tacker_cir.params import bounds, schema
 from tacker_cir.params.fields import PEM
 from tacker_cir.params.names import (
-    DOCKER_HUB,
-    is_docker_hub,
     is_no_proxy_entry,
     is_proxy_url,
     is_site_url,
@@ -150,9 +149,11 @@ class Reader:
             return None
         try:
             host, _ = split_server(text)
-            if is_docker_hub(host) and text != DOCKER_HUB:
+            if docker_hub.is_called(host) and text != docker_hub.NAME:
                 # Docker and containerd name the images of Docker Hub so whatever a user calls them.
-                raise ValueError(f"expected {DOCKER_HUB}, as names of Docker Hub's images begin")
+                raise ValueError(
+                    f"expected {docker_hub.NAME}, as names of Docker Hub's images begin"
+                )
         except ValueError as error:
             # What stands before an @ may be a password.
             self.fault(str(error) if "@" in text else f"{error}; got {text[:60]!r}", *keys)

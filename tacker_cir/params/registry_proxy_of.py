@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tacker_cir import docker_hub
 from tacker_cir.command import Secret
 from tacker_cir.params.fields import string
-from tacker_cir.params.names import DOCKER_HUB
 from tacker_cir.params.proxy import Proxy
 from tacker_cir.params.reader import Reader
 
@@ -17,8 +17,6 @@ KEY = "proxy_of"
 #: takes no pushes, and by itself takes away what nobody asked for lately.
 EXCLUDED = (("contents",), ("upkeep", "delete"), ("upkeep", "garbage_collection"))
 
-# Where Docker Hub's registry is, whose name is another one.
-_HUB_REGISTRY = "registry-1.docker.io"
 _MAX_LOGIN = 4096
 
 SCHEMA: dict[str, Any] = {
@@ -64,7 +62,7 @@ class ProxyOf:
     @property
     def url(self) -> str:
         """Where it is asked."""
-        server = _HUB_REGISTRY if self.server == DOCKER_HUB else self.server
+        server = docker_hub.REGISTRY if self.server == docker_hub.NAME else self.server
         return f"{'https' if self.https else 'http'}://{server}"
 
     @property

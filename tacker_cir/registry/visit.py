@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 
 import paramiko
 
+from tacker_cir import docker_hub
 from tacker_cir.command import Redactor, Secret
 from tacker_cir.exceptions import ConnectionLost
 from tacker_cir.host.system import clock_difference
@@ -41,8 +42,6 @@ from tacker_cir.waiting import Deadline
 REQUEST_TIMEOUT = 10
 #: Seconds for all questions that belong together: for a token, and why there was no answer.
 VISIT_TIMEOUT = 20
-# Docker's own, which has a name of its own.
-_HUB, _HUB_TOKENS = "docker.io", "auth.docker.io"
 
 # As long as an operation knows a registry. Two nodes at once may both make its settings.
 _SHARED: WeakKeyDictionary[RegistryConnection, ssl.SSLContext] = WeakKeyDictionary()
@@ -274,7 +273,7 @@ class Visit:
         """Return whether the request names a token server."""
         named = self._registry.token_server
         if named is None:
-            return self._registry.server == _HUB and server.name == _HUB_TOKENS
+            return self._registry.server == docker_hub.NAME and server.name == docker_hub.TOKENS
         host, port = split_server(named)
         return (host.lower(), port or (443 if server.https else 80)) == (server.host, server.port)
 

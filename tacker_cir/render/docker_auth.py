@@ -9,11 +9,8 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from tacker_cir import docker_hub
 from tacker_cir.documents import load_json
-
-_DOCKER_HUB = "docker.io"
-# Docker Hub has kept the key of the first version of its API.
-_DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 
 
 def basic_auth(username: str, password: str) -> str:
@@ -27,7 +24,7 @@ def key(server: str) -> str:
 
     :param server: the registry as image names begin with it
     """
-    return _DOCKER_HUB_KEY if server == _DOCKER_HUB else server
+    return docker_hub.LOGIN_KEY if server == docker_hub.NAME else server
 
 
 def merge(

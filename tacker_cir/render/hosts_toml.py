@@ -12,10 +12,10 @@ from typing import Any
 
 import tomli_w
 
+from tacker_cir import docker_hub
+
 #: A mirror answers for another registry's content; nothing is pushed to it.
 MIRROR_CAPABILITIES = ["pull", "resolve"]
-
-_DOCKER_HUB = "docker.io"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def upstream(namespace: str) -> Endpoint:
 
     :param namespace: the registry as image names begin with it, e.g. ``docker.io``
     """
-    return Endpoint(f"https://{'registry-1.docker.io' if namespace == _DOCKER_HUB else namespace}")
+    return Endpoint(f"https://{docker_hub.REGISTRY if namespace == docker_hub.NAME else namespace}")
 
 
 def render(server: Endpoint | None, mirrors: Sequence[Endpoint] = ()) -> str:

@@ -7,12 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tacker_cir import kubernetes_versions
+from tacker_cir import docker_hub, kubernetes_versions
 from tacker_cir.documents import load_json
 from tacker_cir.reading import reader
 from tacker_cir.runtimes.base import Mirror, Runtime, Services, decoded
-
-HUB = "docker.io"
 
 
 @dataclass
@@ -92,16 +90,17 @@ class Docker(Runtime):
 
     def mirror_faults(self, mirror: Mirror) -> Iterator[tuple[str, str]]:
         """Yield what Docker has nothing for (its guide "mirror")."""
-        if mirror.of != HUB:
+        if mirror.of != docker_hub.NAME:
             yield (
                 "mirror_of",
-                f"Docker has mirrors of {HUB} only; got {mirror.of!r}. Expected "
+                f"Docker has mirrors of {docker_hub.NAME} only; got {mirror.of!r}. Expected "
                 "container_runtime containerd for other mirrors",
             )
         if not mirror.fallback:
             yield (
                 "mirror_fallback",
-                f"Docker always falls back to {HUB}; expected container_runtime containerd",
+                f"Docker always falls back to {docker_hub.NAME}; "
+                "expected container_runtime containerd",
             )
         if mirror.has_login:
             yield (
