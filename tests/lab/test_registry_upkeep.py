@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ UPKEEP = {
     "log_files": 2,
 }
 LAYER = 3_000_000
+#: Seconds that a client of a busy machine waits for a registry that is started anew.
+AWAY = 30
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,18 @@ class Registry:
         request = urllib.request.Request(url, content, method=method)
         request.add_header("Content-Type", kind)
         request.add_header("Accept", f"{MANIFEST}, {INDEX}")
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return answer.status, answer.headers, answer.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.headers, error.read()
+        deadline = time.monotonic() + AWAY
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=10) as answer:
+                    return answer.status, answer.headers, answer.read()
+            except urllib.error.HTTPError as error:
+                return error.code, error.headers, error.read()
+            except urllib.error.URLError as error:
+                # Its process has been started, and does not listen yet.
+                if not isinstance(error.reason, ConnectionError) or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.2)
 
     def upload(self, content: bytes) -> str:
         """Push a blob, unless it is there, and return its digest."""
@@ -151,9 +161,9 @@ class TestUpkeep:
             at_work = run(f"systemctl is-active {UNIT}.service", check=False).endswith("activating")
             return taken and not at_work
 
-        wait_for(look, "a push to be taken", 120, 0.2)
+        wait_for(look, "a push to be taken", 300, 0.2)
         others = f"docker ps -aq -f name={COLLECTOR} -f name={READ_ONLY}"
-        wait_for(lambda: run(others) == "", "the others to be gone", 30, 0.5)
+        wait_for(lambda: run(others) == "", "the others to be gone", 120, 0.5)
         assert run("docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' private_registry") == (
             "always"
         )
@@ -203,6 +213,7 @@ class TestUpkeep:
         run("systemctl kill --signal=KILL docker")
         self.serves_again(run, held)
 
+    @pytest.mark.thorough
     def test_a_reboot_meanwhile(self, run, held, vnf):
         CloudStand().lab.reboot(vnf.server().machine)
         self.serves_again(run, held)
