@@ -80,12 +80,11 @@ class ContainerSpec:
 
     def job_arguments(self, name: str) -> tuple[str, ...]:
         """Return the arguments of ``docker run`` for another command of the registry's program on
-        the same data, which nobody reaches and which leaves no container behind.
+        the same data, which nobody reaches.
 
-        :param name: of its container
+        :param name: of its container, which whoever runs it removes
         """
         return (
-            "--rm",
             "--network=none",
             *self._common_arguments(),
             "--entrypoint=registry",

@@ -39,12 +39,23 @@ containers() { call ps "$@" --quiet; }
 
 runs() { [ -n "$(containers --filter "name=^/$1\$")" ]; }
 
+# Docker refuses to remove what is being removed already, as by a call that took too long.
+remove() {
+  deadline=$(($(date +%%s) + 60))
+  found=$(containers --all --filter "name=^/$1\$")
+  while [ -n "$found" ]; do
+    if ! call rm --force "$1" >/dev/null; then
+      [ "$(date +%%s)" -lt "$deadline" ] || { echo "$1: cannot be removed" >&2; exit 75; }
+      sleep 1
+    fi
+    found=$(containers --all --filter "name=^/$1\$")
+  done
+}
+
 # The collector first: the other one keeps the registry from being started beside it.
 remove_others() {
-  for name in "$collector" "$read_only"; do
-    found=$(containers --all --filter "name=^/$name\$")
-    [ -z "$found" ] || call rm --force "$name" >/dev/null
-  done
+  remove "$collector"
+  remove "$read_only"
 }
 
 serve() {

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tacker_cir.registry.collection import SCRIPT, script
+from tacker_cir.registry.collection import COLLECTOR, READ_ONLY, SCRIPT, script
 from tacker_cir.registry.container import ContainerSpec
 from tacker_cir.render import registry_collection as render
 
@@ -81,6 +82,38 @@ class Store:
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "it's a registry")
+
+
+# A stand-in for Docker: it has the containers of a directory, and refuses the first removals.
+DOCKER = """#!/bin/sh
+cd "$(dirname "$0")/containers"
+case $1 in
+  ps) ls | grep -x "$(expr "$*" : '.*name=^/\\([a-z_]*\\)')" || : ;;
+  rm) shift $(($# - 1)); [ -e "../refused_$1" ] && { rm "$1" "../refused_$1"; exit; }
+      touch "../refused_$1"; echo "removal of container $1 is already in progress" >&2; exit 1 ;;
+  start) touch "$2" ;;
+esac
+"""
+
+
+def test_the_registry_serves_although_a_removal_is_under_way(tmp_path):
+    """Docker refuses another one, and the registry would stay read only."""
+    containers = tmp_path / "containers"
+    containers.mkdir()
+    for name in (READ_ONLY, COLLECTOR):
+        (containers / name).touch()
+    (tmp_path / "docker").write_text(DOCKER)
+    (tmp_path / "docker").chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-s", "serve"],
+        input=script(SPEC),
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("is already in progress") == 2
+    assert [path.name for path in containers.iterdir()] == ["private_registry"]
 
 
 def test_what_a_tag_leads_to_stays_and_the_rest_goes(store):
