@@ -14,7 +14,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -346,7 +346,10 @@ class Connection:
                 channel.exec_command(line)
                 yield channel
             finally:
-                channel.close()
+                # A connection that is gone tells so at the next command; here it would take the
+                # place of what went wrong, or of an answer that is complete.
+                with suppress(EOFError, OSError, paramiko.SSHException):
+                    channel.close()
         finally:
             ALARMS.cancel(alarm)
 

@@ -345,3 +345,11 @@ def test_what_was_written_for_a_step_that_fails_is_taken_back(sshd, dial, tmp_pa
     assert not new.exists() and known.read_bytes() == OLD
     # What it was, nobody knows.
     assert other.read_bytes() == b"x"
+
+
+def test_a_connection_that_is_gone_does_not_hide_what_went_wrong(sshd):
+    """Whoever leaves a session closes it, over a connection that may not be there any more."""
+    with connect(sshd) as connection, pytest.raises(ZeroDivisionError):
+        with connection.session("cat", 10):
+            connection.transport.packetizer.close()
+            raise ZeroDivisionError
