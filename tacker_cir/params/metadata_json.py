@@ -12,14 +12,14 @@ character.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tacker_cir.documents import DocumentError, load_json
 from tacker_cir.exceptions import Fault, InvalidMetadata
 from tacker_cir.metadata import part_number
-from tacker_cir.params import bounds
+from tacker_cir.params import bounds, schema
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,24 @@ class MetadataParameter:
         if faults:
             raise InvalidMetadata(faults)
         return value if parts else None
+
+    def relocated(
+        self, faults: Iterable[Fault], place: str, replaced: Iterable[str] | None = None
+    ) -> list[Fault]:
+        """Return the faults with those of the value where the user finds them.
+
+        :param place: path of the parameter of the request that the value took the place in
+        :param replaced: names of those of its members that the value has; None for all of it
+        """
+        prefixes: tuple[str, ...] = (place,)
+        if replaced is not None:
+            prefixes = tuple(schema.join(place, key) for key in replaced)
+        return [
+            Fault(self.path + fault.path.removeprefix(place), fault.problem)
+            if fault.path.startswith(prefixes)
+            else fault
+            for fault in faults
+        ]
 
     @property
     def _noun(self) -> str:

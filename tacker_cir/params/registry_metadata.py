@@ -29,10 +29,4 @@ def relocated(faults: Iterable[Fault], parameter: str) -> list[Fault]:
 
     :param parameter: path of the parameter that the metadata's list took the place in
     """
-    prefix = f"{parameter}.{KEY}"
-    return [
-        Fault(PATH + fault.path.removeprefix(prefix), fault.problem)
-        if fault.path.startswith(prefix)
-        else fault
-        for fault in faults
-    ]
+    return _REGISTRIES.relocated(faults, f"{parameter}.{KEY}")

@@ -4,7 +4,7 @@ place of the request's while the registry lives."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tacker_cir.command import Secret
@@ -114,16 +114,10 @@ def _read(reader: Reader) -> tuple[Secret, ...]:
     return tuple(secret for owner in owners for secret in owner.secrets)
 
 
-def relocated(faults: Iterable[Fault], parameter: str, members: Collection[str]) -> list[Fault]:
+def relocated(faults: Iterable[Fault], parameter: str, members: Iterable[str]) -> list[Fault]:
     """Return the faults with those of replaced members where the user finds them.
 
     :param parameter: path of the parameter that the members took their place in
     :param members: names of those that were replaced
     """
-    replaced = tuple(schema.join(parameter, key) for key in members)
-    return [
-        Fault(PATH + fault.path.removeprefix(parameter), fault.problem)
-        if fault.path.startswith(replaced)
-        else fault
-        for fault in faults
-    ]
+    return _PARAMETER.relocated(faults, parameter, members)
