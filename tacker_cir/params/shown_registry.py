@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from tacker_cir import metadata
-
 SERVER = "private_registry_server"
 SCHEME = "private_registry_scheme"
 ADDRESS = "private_registry_address"
@@ -48,15 +46,6 @@ class ShownRegistry:
             CA: self.ca,
             CA_SHA256: fingerprint(self.ca) if self.ca else None,
         }
-
-    @classmethod
-    def read(cls, given: Mapping[str, str]) -> ShownRegistry | None:
-        """Return what the metadata show, None where they show no registry."""
-        server, scheme = given.get(SERVER), given.get(SCHEME)
-        ca = metadata.joined(given, CA)
-        if not server or scheme not in ("http", "https") or (scheme == "https" and not ca):
-            return None
-        return cls(server, ca if scheme == "https" else None, given.get(ADDRESS))
 
 
 def fingerprint(certificate: str) -> str:
