@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from tacker_cir import log as logging
-from tacker_cir.command import Command, Secret
+from tacker_cir.command import Command
 from tacker_cir.exceptions import HostError
 from tacker_cir.host.machine import Machine
 from tacker_cir.image_contents import Blob, ImageContents, Manifest, SavedImage, read_blobs
@@ -70,20 +70,20 @@ def ensure(
     node: Node,
     params: PrivateRegistryParams,
     places: Places,
-    access: Access | None = None,
+    access: Access,
 ) -> list[str]:
     """Make the registry on a machine have what the request's archives hold, and look at the free
     space; return what was done, a line each.
 
     :param node: the same machine, as Heat knows it
-    :param access: how the registry is asked; None for HTTP without a login
+    :param access: how the registry is asked
     :raises HostError: a step failed; a later call goes on where this one stopped
     """
     if not params.contents:
         return []
     seconds = machine.limits.image_timeout
     room = partial(require_room, machine.connection, places.data, params.upkeep)
-    place = _place(machine, node, access or Access(params.port_no), places)
+    place = _place(machine, node, access, places)
     return ensure_contents(place, params.contents, seconds, room)
 
 
@@ -99,7 +99,7 @@ def _place(machine: Machine, node: Node, access: Access, places: Places) -> Plac
         port,
         line,
         tls=access.tls(),
-        authorization=Secret(f"Basic {access.login.reveal()}") if access.login else None,
+        authorization=access.authorization,
         masked=connection.redactor,
         take_away=partial(take_upload_away, connection, places.data),
     )

@@ -124,11 +124,10 @@ class Registry:
         :raises HostError: the registry does not tell
         """
         step = f"look for {digest[:19]} in {repository}"
-        answer = self._ask(step, "HEAD", f"/v2/{repository}/blobs/{digest}")
-        if answer.status == 404:
+        headers = self._look(step, f"/v2/{repository}/blobs/{digest}")
+        if headers is None:
             return None
-        self._expect(step, answer, 200)
-        length = answer.headers.get("content-length", "")
+        length = headers.get("content-length", "")
         return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else -1
 
     def mount(self, repository: str, digest: str, source: str) -> bool:
@@ -168,11 +167,8 @@ class Registry:
         :raises HostError: the registry does not tell
         """
         step = f"look for {repository}:{reference}"
-        answer = self._ask(step, "HEAD", f"/v2/{repository}/manifests/{quote(reference)}")
-        if answer.status == 404:
-            return None
-        self._expect(step, answer, 200)
-        return answer.headers.get("docker-content-digest", "")
+        headers = self._look(step, f"/v2/{repository}/manifests/{quote(reference)}")
+        return None if headers is None else headers.get("docker-content-digest", "")
 
     def put_manifest(self, repository: str, reference: str, manifest: Manifest) -> None:
         """Write a manifest, whose blobs are there, and ask for it again.
@@ -189,6 +185,14 @@ class Registry:
         sent = manifest.content[:KEEP_BODY].decode("utf-8", "replace")
         if kept.body != sent or self.manifest_digest(repository, reference) != manifest.digest:
             raise self._error(step, "the registry has another manifest than the one sent", _LOOK)
+
+    def _look(self, step: str, target: str) -> Mapping[str, str] | None:
+        """Return what the registry tells of something, None where it has it not."""
+        answer = self._ask(step, "HEAD", target)
+        if answer.status == 404:
+            return None
+        self._expect(step, answer, 200)
+        return answer.headers
 
     def _ask(self, step: str, method: str, target: str, body: Body | None = None) -> Answer:
         is_fresh = self._exchange is None

@@ -61,10 +61,24 @@ def ensure_container(machine: Machine, wanted: ContainerSpec) -> list[str]:
         LOG.info("%s: the registry container has %s", machine.node, ", ".join(differences))
         _docker(connection, "stop", container.NAME)
         _keep_data(machine, present, wanted.data)
-        # Never with --volumes: the data outlive the container.
-        _docker(connection, "rm", "--force", container.NAME)
+        _remove(connection)
     _docker(connection, "run", "--detach", *wanted.run_arguments())
     return ["registry container " + ("replaced" if present else "started")]
+
+
+def remove(machine: Machine) -> None:
+    """Remove the container, if there is one; the next start makes another.
+
+    :param machine: read with the container
+    :raises HostError: it cannot be removed
+    """
+    if machine.facts.containers.pop(container.NAME, None) is not None:
+        _remove(machine.connection)
+
+
+def _remove(connection: Connection) -> None:
+    # Never with --volumes: the data outlive the container.
+    _docker(connection, "rm", "--force", container.NAME)
 
 
 def restart(machine: Machine) -> None:

@@ -53,8 +53,13 @@ class Access:
         return f"{self.scheme}://{authority(address, self.port)}/v2/"
 
     @property
+    def authorization(self) -> Secret | None:
+        """The header that logs in, None where nobody has to."""
+        return Secret(f"Basic {self.login.reveal()}") if self.login else None
+
+    @property
     def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Basic {self.login.reveal()}"} if self.login else {}
+        return {"Authorization": self.authorization.reveal()} if self.authorization else {}
 
     def tls(self) -> ssl.SSLContext | None:
         """Return settings that accept its own certificate alone, whatever name it is asked by."""
@@ -66,17 +71,16 @@ class Access:
         return context
 
 
-def wait_until_serving(machine: Machine, node: Node, port: int | Access) -> None:
+def wait_until_serving(machine: Machine, node: Node, access: Access) -> None:
     """Wait until the registry answers at the VM's network address.
 
     Asked from here first, the way a cluster's nodes will. Where a security group or the lack of a
     route forbids that, the VM itself is made to ask its own network address, and a warning says so.
 
     :param node: the same machine, as Heat knows it
-    :param port: TCP port of the registry, or all of how it is asked
+    :param access: how it is asked
     :raises HostError: no registry's HTTP 200 in time
     """
-    access = port if isinstance(port, Access) else Access(port)
     connection, timeout = machine.connection, machine.limits.service_timeout
     deadline = Deadline(timeout)
 

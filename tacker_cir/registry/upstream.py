@@ -12,8 +12,7 @@ from tacker_cir.exceptions import HostError
 from tacker_cir.host.files import ManagedFile
 from tacker_cir.host.machine import Machine
 from tacker_cir.params.registry_proxy_of import ProxyOf
-from tacker_cir.registry import own_files
-from tacker_cir.registry.container import NAME
+from tacker_cir.registry import own_files, running
 from tacker_cir.render import registry_proxy
 
 #: The file on the machine. The registry sees it only when its container starts.
@@ -39,7 +38,7 @@ def ensure(machine: Machine, proxy_of: ProxyOf | None, image_id: str) -> dict[st
     if machine.facts.contents.get(PATH) != content:
         # A container keeps the file that it was started with. Without one, whatever cuts us off
         # from here on, the next operation starts one with the new file.
-        _remove_container(machine)
+        running.remove(machine)
         machine.ensure(ManagedFile(PATH, content, 0o600))
     return {where: PATH}
 
@@ -65,11 +64,3 @@ def _configuration(machine: Machine, image_id: str) -> str:
     except (ValueError, LookupError, TypeError, RecursionError):
         pass
     raise HostError(machine.node, _STEP, "its command names no configuration file", _REMEDY)
-
-
-def _remove_container(machine: Machine) -> None:
-    if machine.facts.containers.pop(NAME, None) is None:
-        return
-    # Never with --volumes: the data outlive the container.
-    words = ("docker", "rm", "--force", NAME)
-    machine.connection.run(Command(words, f"docker rm {NAME}"))

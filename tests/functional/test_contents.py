@@ -27,6 +27,7 @@ from tacker_cir.registry import contents, from_node, push
 from tacker_cir.registry.contents import ensure_contents, take_upload_away
 from tacker_cir.registry.places import Places
 from tacker_cir.registry.push import Place
+from tacker_cir.registry.serving import Access
 from tests.certificates import Authority
 from tests.functional.registry_program import RealRegistry
 from tests.functional.server import ADDRESS, IS_ROOT, serve
@@ -496,7 +497,8 @@ def test_what_a_request_asks_for(make_registry, connection, tmp_path):
         contents=(archive,),
     )
     node, places = Node("CP1", ADDRESS, ADDRESS, "id"), Places.of(params, "/root")
-    done = contents.ensure(machine(connection), node, params, places)
+    access = Access(params.port_no)
+    done = contents.ensure(machine(connection), node, params, places, access)
     assert done == ["a.tar: library/app:1, library/app:2 pushed"]
-    assert contents.ensure(machine(connection), node, params, places) == []
+    assert contents.ensure(machine(connection), node, params, places, access) == []
     assert digest_of(APP.layers[0]) in registry.pull("library/app", "2")[1]

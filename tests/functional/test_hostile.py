@@ -24,7 +24,7 @@ from tacker_cir.hostkeys import AcceptAny
 from tacker_cir.inventory import Node
 from tacker_cir.params.registry_connection import RegistryConnection
 from tacker_cir.registry import from_node, visit
-from tacker_cir.registry.serving import wait_until_serving
+from tacker_cir.registry.serving import Access, wait_until_serving
 from tacker_cir.registry.verify import verify_access
 from tacker_cir.waiting import Deadline
 from tests.certificates import Authority
@@ -117,7 +117,7 @@ def test_a_registry_of_ours_without_an_end(sshd, dial, hostile):
         start = time.monotonic()
         with pytest.raises(exc.HostError, match="no HTTP 200"):
             asked = machine(connection, service_timeout=1)
-            wait_until_serving(asked, Node("CP1", ADDRESS, ADDRESS, "server-1"), port)
+            wait_until_serving(asked, Node("CP1", ADDRESS, ADDRESS, "server-1"), Access(port))
         seconds = time.monotonic() - start
         assert seconds < SOON
         return seconds
