@@ -6,7 +6,7 @@ from __future__ import annotations
 import mimetypes
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -312,21 +312,18 @@ class _Plan:
 
     def add_image(self, image: Path) -> str:
         """Add the archive of the registry image and return its path in the package."""
-        try:
-            read_image_archive(image)
-        except PackageFileError as failure:
-            raise UnreadableCsar(f"{image} {failure}") from None
-        name = f"{IMAGES}/{image.name}"
-        self.add(name, image)
-        return name
+        return self._add_archive(image, IMAGES, read_image_archive)
 
     def add_contents(self, archive: Path) -> str:
         """Add an archive of images and return its path in the package."""
+        return self._add_archive(archive, CONTENTS, read_checked)
+
+    def _add_archive(self, archive: Path, directory: str, check: Callable[[Path], object]) -> str:
         try:
-            read_checked(archive)
+            check(archive)
         except PackageFileError as failure:
             raise UnreadableCsar(f"{archive} {failure}") from None
-        name = f"{CONTENTS}/{archive.name}"
+        name = f"{directory}/{archive.name}"
         self.add(name, archive)
         return name
 
