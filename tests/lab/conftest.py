@@ -8,6 +8,7 @@ import itertools
 import shutil
 import subprocess
 from collections import defaultdict
+from pathlib import Path
 
 import paramiko
 import pytest
@@ -80,6 +81,19 @@ def lab():
 def registry_image(lab):
     """A ``docker save`` archive of registry:latest."""
     return lab.prepared.registry_image
+
+
+@pytest.fixture(scope="session")
+def image(registry_image, tmp_path_factory):
+    """The registry's archive, under the name that the sample requests have."""
+    path = tmp_path_factory.mktemp("archive") / "private_registry.tar"
+    return Path(shutil.copy(registry_image, path))
+
+
+@pytest.fixture(scope="session")
+def stand():
+    """The lab with a cloud."""
+    return CloudStand()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -17,17 +16,11 @@ from tests.image_archives import Image, Layout, layer, platform, write
 from tests.lab.registry_vnf import RegistryVnf, build_csar
 from tests.lab.vnf import completed, tacker_cir
 from tests.testbed.machines import images
-from tests.testbed.stand import CloudStand
 
 ALICE = {"username": "alice", "password": "al!ce S3cret"}
 #: Enough for several portions of each stream on the way.
 SIZE = 20_000_000
 APP, MULTI = "library/app:1", "team/multi:v1"
-
-
-@pytest.fixture(scope="module")
-def stand():
-    return CloudStand()
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +37,8 @@ def archives(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def registry(stand, archives, registry_image, tmp_path_factory):
+def registry(stand, archives, image, tmp_path_factory):
     directory = tmp_path_factory.mktemp("csar")
-    image = Path(shutil.copy(registry_image, directory / "private_registry.tar"))
     package = build_csar(directory, guest="debian-12", image=image, contents=archives)
     made = RegistryVnf(stand, package)
     request = {

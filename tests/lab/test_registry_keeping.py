@@ -6,11 +6,9 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import shutil
 import ssl
 import subprocess
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -20,23 +18,10 @@ from tests.certificates import Authority
 from tests.lab.registry_client import Client
 from tests.lab.registry_vnf import RegistryVnf, build_csar
 from tests.lab.vnf import completed, refused
-from tests.testbed.stand import CloudStand
 
 IMAGE = "test/kept:1"
 ALICE = {"username": "alice", "password": "al!ce \u00e4 S3cret"}
 BOB = {"username": "bob", "password": "b0b-S3cret"}
-
-
-@pytest.fixture(scope="module")
-def stand():
-    return CloudStand()
-
-
-@pytest.fixture(scope="module")
-def image(registry_image, tmp_path_factory):
-    """The registry's archive, under the name that the sample requests have."""
-    path = tmp_path_factory.mktemp("archive") / "private_registry.tar"
-    return Path(shutil.copy(registry_image, path))
 
 
 @pytest.fixture(scope="class")

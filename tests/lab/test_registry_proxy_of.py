@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ from tests.lab.vnf import completed
 from tests.testbed.machines import MachineLab
 from tests.testbed.machines.base import GATEWAY
 from tests.testbed.machines.host import LabError, wait_for
-from tests.testbed.stand import CloudStand
 
 USER, PASSWORD = "user01", "p w'd$é☃"
 PORT, TOKENS_PORT = 5071, 5072
@@ -33,8 +31,7 @@ def upstream(lab, tmp_path):
 
 
 @pytest.fixture
-def package(registry_image, tmp_path):
-    image = Path(shutil.copy(registry_image, tmp_path / "private_registry.tar"))
+def package(image, tmp_path):
     return build_csar(tmp_path, guest="debian-12", image=image)
 
 
@@ -63,9 +60,8 @@ def _blobs(lab: MachineLab, machine: str) -> set[str]:
     return {f"sha256:{Path(path).parent.name}" for path in lab.sh(machine, find).split()}
 
 
-def test_a_vnf_that_fetches_with_a_login(lab, upstream, package, small_image):
+def test_a_vnf_that_fetches_with_a_login(lab, stand, upstream, package, small_image):
     """The upstream gives tokens for it, as Docker Hub does."""
-    stand = CloudStand()
     registry = RegistryVnf(stand, package)
     login = f"Basic {basic_auth(USER, PASSWORD)}"
     proxy_of = {

@@ -6,11 +6,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -21,7 +19,6 @@ from tests.lab.registry_client import digest_of
 from tests.lab.registry_vnf import RegistryVnf, build_csar
 from tests.lab.vnf import completed
 from tests.testbed.machines.host import wait_for
-from tests.testbed.stand import CloudStand
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 REPOSITORY = "test/upkeep"
@@ -99,19 +96,18 @@ class Registry:
 
 
 @pytest.fixture(scope="module")
-def vnf(registry_image, tmp_path_factory):
+def vnf(stand, image, tmp_path_factory):
     directory = tmp_path_factory.mktemp("upkeep")
-    image = Path(shutil.copy(registry_image, directory / "private_registry.tar"))
-    made = RegistryVnf(CloudStand(), build_csar(directory, guest="debian-12", image=image))
+    made = RegistryVnf(stand, build_csar(directory, guest="debian-12", image=image))
     completed(made.instantiate({"upkeep": UPKEEP, "data_path": "/srv/registry"}))
     yield made
     made.discard()
 
 
 @pytest.fixture(scope="module")
-def run(vnf):
+def run(stand, vnf):
     """Runs a shell script on the machine."""
-    lab, machine = CloudStand().lab, vnf.server().machine
+    lab, machine = stand.lab, vnf.server().machine
 
     def go(script: str, check: bool = True) -> str:
         return lab.run(machine, ["sh", "-c", script], check=check).stdout.strip()
@@ -205,8 +201,8 @@ class TestUpkeep:
         run("systemctl kill --signal=KILL docker")
         self.serves_again(run, held)
 
-    def test_a_reboot_meanwhile(self, run, held, vnf):
-        CloudStand().lab.reboot(vnf.server().machine)
+    def test_a_reboot_meanwhile(self, run, held, stand, vnf):
+        stand.lab.reboot(vnf.server().machine)
         self.serves_again(run, held)
         assert run(f"systemctl is-active {UNIT}.timer") == "active"
 

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,21 +17,8 @@ from tests.lab.vnf import completed, refused
 from tests.testbed.cloud import settings
 from tests.testbed.cloud.api import TackerError
 from tests.testbed.machines.host import wait_for
-from tests.testbed.stand import CloudStand
 
 BASEHOT = "instantiate_private_registry_basehot.json"
-
-
-@pytest.fixture(scope="module")
-def stand():
-    return CloudStand()
-
-
-@pytest.fixture(scope="module")
-def image(registry_image, tmp_path_factory):
-    """The registry's archive, under the name that the sample requests have."""
-    path = tmp_path_factory.mktemp("archive") / "private_registry.tar"
-    return Path(shutil.copy(registry_image, path))
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -44,11 +43,6 @@ EVERYTHING = {
 
 
 @pytest.fixture(scope="module")
-def stand():
-    return CloudStand()
-
-
-@pytest.fixture(scope="module")
 def volume() -> Iterator[str]:
     """The id of a volume that no VNF made."""
     with given_volume(size=1) as made:
@@ -64,12 +58,11 @@ def archive(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def package(registry_image, archive, tmp_path_factory):
+def package(image, archive, tmp_path_factory):
     """Builds packages."""
 
     def build() -> Path:
         directory = tmp_path_factory.mktemp("package")
-        image = Path(shutil.copy(registry_image, directory / "private_registry.tar"))
         options = {"guest": "debian-12", "image": image, "contents": [archive]}
         return build_csar(directory, base_hot=True, **options)
 

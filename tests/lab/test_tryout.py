@@ -13,14 +13,8 @@ from tacker_cir.csar.verify import verify
 from tests.lab import tryout
 from tests.lab.guide import PAGES
 from tests.lab.vnf import tacker_cir
-from tests.testbed.stand import CloudStand
 
 COMMAND = re.compile(r" +((?:source|package=|cluster=|openstack|kubectl) ?\S.*)")
-
-
-@pytest.fixture(scope="module")
-def stand():
-    return CloudStand()
 
 
 @pytest.fixture(scope="module")

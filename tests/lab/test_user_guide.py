@@ -88,11 +88,6 @@ class OpenStack:
         wait_for(lambda: self.state(operation) in states, f"{operation} {states}", seconds, EVERY)
 
 
-@pytest.fixture(scope="module")
-def stand():
-    return CloudStand()
-
-
 @pytest.fixture
 def openstack(stand, tmp_path):
     return OpenStack(stand, tmp_path)
