@@ -53,22 +53,27 @@ def pytest_runtest_makereport(item):
 
 
 _seconds: dict[str, float] = defaultdict(float)
-_failed: set[str] = set()
+_failed: dict[str, list[tuple[str, float, str]]] = defaultdict(list)
 
 
 def pytest_runtest_logreport(report):
-    """Add up how long the tests of a file take."""
-    file = report.nodeid.partition("::")[0]
+    """Add up how long the tests of a file take, and keep what went wrong."""
+    file, _, test = report.nodeid.partition("::")
     _seconds[file] += report.duration
     if report.failed:
-        _failed.add(file)
+        crash = getattr(report.longrepr, "reprcrash", None)
+        reason = " ".join((crash.message if crash else report.longreprtext).split())
+        _failed[file].append((f"{test} ({report.when})", report.duration, reason[:300]))
 
 
 def pytest_sessionfinish():
-    """Hand the times of all files on to who started us."""
+    """Hand the times of all files on to who started us, and what failed: of a long log the end
+    is what is kept and read."""
     times = Times.of_environment()
     for file, seconds in _seconds.items():
         times.add("test", file, seconds, "FAILED" if file in _failed else "ok")
+        for failure in _failed.get(file, ()):
+            times.add("failed", *failure)
 
 
 @pytest.fixture(scope="session")
