@@ -353,6 +353,23 @@ class Connection:
         finally:
             ALARMS.cancel(alarm)
 
+    def prove_alive(self) -> None:
+        """Do nothing where the machine still answers: only a living connection opens a channel.
+
+        :raises paramiko.SSHException: it is gone; as well as EOFError and OSError
+        """
+        self.transport.open_session(timeout=GRACE).close()
+
+    def lost(self, step: str, error: Exception) -> exc.ConnectionLost:
+        """Return what is raised where the connection broke during a step."""
+        return exc.ConnectionLost(
+            self.node,
+            step,
+            f"the SSH connection broke ({error or type(error).__name__})",
+            "see whether the machine is alive and reachable, then retry the operation: "
+            "it goes on where it was",
+        )
+
     def close(self) -> None:
         self.transport.close()
 
@@ -455,7 +472,7 @@ class Connection:
                     f"no answer for {timeout:.0f} seconds",
                     "see whether the machine is alive and reachable, then retry the operation",
                 ) from None
-            raise self._lost(command, error) from None
+            raise self.lost(command.step, error) from None
 
     def _converse(
         self,
@@ -480,10 +497,10 @@ class Connection:
         for end in ends:
             # No join(): in a process that eventlet patched, its timeout is raised on Python 3.13.
             end.wait(output_deadline.remaining)
-        if channel.exit_status == -1:
-            # Either the connection broke, or a signal ended the command, which paramiko does not
-            # tell: only a living connection opens another channel.
-            self.transport.open_session(timeout=GRACE).close()
+        if channel.exit_status == -1 or (channel.closed and not channel.eof_received):
+            # Either the connection broke, in the second case before all of the output was here, or
+            # a signal ended the command, which paramiko does not tell.
+            self.prove_alive()
         # The value that paramiko has where it got none is ENDED_BY_SIGNAL.
         return Result(
             channel.exit_status,
@@ -548,15 +565,6 @@ class Connection:
 
     def _clean(self, text: str) -> str:
         return mask_userinfo(self.redactor(text))
-
-    def _lost(self, command: Command, error: Exception) -> exc.ConnectionLost:
-        return exc.ConnectionLost(
-            self.node,
-            command.step,
-            f"the SSH connection broke ({error or type(error).__name__})",
-            "see whether the machine is alive and reachable, then retry the operation: "
-            "it goes on where it was",
-        )
 
 
 def _drained(receive: Callable[[int], bytes], sink: _Stream) -> threading.Event:

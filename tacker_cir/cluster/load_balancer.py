@@ -148,7 +148,9 @@ def _reach(connection: Connection, vip: str, port: int) -> None:
     try:
         with from_node.dial(connection, vip, port, _CONNECT_TIMEOUT):
             pass
-    except (paramiko.SSHException, EOFError, OSError) as error:
+    except (paramiko.SSHException, EOFError) as error:
+        raise connection.lost(f"reach the VIP {vip}", error) from None
+    except OSError as error:
         raise NotYet(f"{connection.node} does not reach its port {port}: {error}") from None
 
 

@@ -202,6 +202,10 @@ def dial(
             raise NotConnected(f"no answer for {timeout:.0f} seconds") from None
         except Endless:
             raise NotConnected("the login shell talks without an end") from None
+        except NotConnected:
+            # Where the machine itself is gone, nobody gives a reason either.
+            connection.prove_alive()
+            raise
         yield Stream(channel, Deadline(whole) if lifetime else deadline)
 
 

@@ -154,7 +154,9 @@ def _ask_from_vm(connection: Connection, address: str, access: Access, seconds: 
     try:
         with from_node.dial(connection, address, access.port, seconds) as stream:
             return _get(stream, address, access)
-    except (paramiko.SSHException, EOFError, OSError) as error:
+    except (paramiko.SSHException, EOFError) as error:
+        raise connection.lost("check that the registry serves", error) from None
+    except OSError as error:
         return _said(error)
 
 

@@ -23,6 +23,8 @@ from paramiko.common import (
     cMSG_USERAUTH_BANNER,
 )
 
+from tacker_cir import ssh
+
 ADDRESS = "127.0.0.1"
 #: How much more work the long run does (tox's TACKER_CIR_THOROUGH).
 THOROUGH = 20 if os.environ.get("TACKER_CIR_THOROUGH") else 1
@@ -202,6 +204,11 @@ class HostileSshd(paramiko.ServerInterface):
             elif self.manner == "no end":
                 channel.send_exit_status(0)
                 self.stopped.wait()
+            elif self.manner == "an end before that of the output":
+                # sshd tells of a command's end while output of it may still be under way.
+                channel.sendall(ssh._BEGINS + b"the first half")
+                channel.send_exit_status(0)
+                channel.transport.close()
 
     def _repeat(self, kind: bytes, *strings: bytes) -> None:
         """Send a message again and again, at most for as long as a test may take."""

@@ -289,6 +289,15 @@ def test_machines_that_never_let_in(bad_sshd):
     assert memory.grown < 100 * MB
 
 
+@pytest.mark.parametrize("small", [True, False])
+def test_a_connection_that_breaks_before_all_of_the_output_is_here(bad_sshd, small):
+    """The command has ended well, and half of what it said is not what it said."""
+    stdin = b"" if small else b"x" * 100_000
+    with connect(bad_sshd("an end before that of the output")) as connection:
+        with pytest.raises(exc.ConnectionLost, match="the SSH connection broke"):
+            connection.run(Command(("true",), "look"), stdin=stdin, root=False)
+
+
 @pytest.mark.parametrize("manner", ["stdout", "stderr", "both", "an unknown stream"])
 def test_a_machine_that_ignores_the_window(bad_sshd, short_grace, manner):
     """It is sent away long before it has sent what fills the conductor."""

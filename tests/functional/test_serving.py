@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import paramiko
 import pytest
 
 from tacker_cir.command import Secret
-from tacker_cir.exceptions import HostError
+from tacker_cir.exceptions import ConnectionLost, HostError
 from tacker_cir.inventory import Node
+from tacker_cir.registry import from_node
 from tacker_cir.registry.serving import Access, shows_other_certificate, wait_until_serving
 from tests.certificates import Authority
 from tests.functional.server import ADDRESS, free_port, serve
@@ -61,6 +64,32 @@ def test_a_registry_that_only_the_machine_reaches(connection, http_server, caplo
         Access(http_server(200)),
     )
     assert "cannot be reached from here" in caplog.text
+
+
+def test_a_machine_that_is_gone_is_not_waited_for(connection):
+    connection.close()
+    began = time.monotonic()
+    with pytest.raises(ConnectionLost, match="the SSH connection broke"):
+        wait_until_serving(machine(connection, service_timeout=60), node(), Access(free_port()))
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_who_ends_a_dial_without_a_word(connection, monkeypatch, is_gone):
+    """The node's bash gives a reason; where the connection is gone, nobody does."""
+    monkeypatch.setattr(from_node, "_RELAY", "exit 1")
+    with contextlib.ExitStack() as stack:
+        if is_gone:
+            stop = from_node._no_connection
+
+            def gone(stderr):
+                connection.close()
+                return stop(stderr)
+
+            monkeypatch.setattr(from_node, "_no_connection", gone)
+        wanted = paramiko.SSHException if is_gone else from_node.NotConnected
+        with pytest.raises(wanted):
+            stack.enter_context(from_node.dial(connection, ADDRESS, free_port(), 5))
 
 
 CA = Authority("of the registry")
