@@ -61,9 +61,16 @@ def pytest_runtest_logreport(report):
     file, _, test = report.nodeid.partition("::")
     _seconds[file] += report.duration
     if report.failed:
-        crash = getattr(report.longrepr, "reprcrash", None)
-        reason = " ".join((crash.message if crash else report.longreprtext).split())
-        _failed[file].append((f"{test} ({report.when})", report.duration, reason[:300]))
+        _failed[file].append((f"{test} ({report.when})", report.duration, _reason(report)))
+
+
+def _reason(report) -> str:
+    """Where a test failed and why, and the drivers' last words, in a line."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    place = f"line {crash.lineno} of {Path(crash.path).name}: " if crash else ""
+    why = " ".join((crash.message if crash else report.longreprtext).split())
+    drivers = dict(report.sections).get("what the drivers did", "").splitlines()[-3:]
+    return place + why[:600] + "".join(f" | {line.strip()[:200]}" for line in drivers)
 
 
 def pytest_sessionfinish():

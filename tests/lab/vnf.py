@@ -59,7 +59,7 @@ def completed(operation: dict[str, Any]) -> None:
 
 def refused(operation: dict[str, Any]) -> str:
     """Return the ProblemDetails' text of an operation that failed."""
-    assert operation["operationState"] == "FAILED_TEMP"
+    assert operation["operationState"] == "FAILED_TEMP", operation
     return operation["error"]["detail"]
 
 
