@@ -339,9 +339,18 @@ class Connection:
         :param limit: seconds until the connection is closed if the context was not left by then:
             not every wait of paramiko has a timeout, and its end ends them all
         """
-        alarm = ALARMS.set(limit, self.transport.close)
+        begun: list[paramiko.Channel] = []
+
+        def give_up() -> None:
+            self.transport.close()
+            for channel in begun:
+                # Where the connection broke as a request began, nobody else ends the wait for it.
+                channel.event.set()
+
+        alarm = ALARMS.set(limit, give_up)
         try:
             channel = self.transport.open_session(timeout=limit)
+            begun.append(channel)
             try:
                 channel.exec_command(line)
                 yield channel

@@ -353,3 +353,19 @@ def test_a_connection_that_is_gone_does_not_hide_what_went_wrong(sshd):
         with connection.session("cat", 10):
             connection.transport.packetizer.close()
             raise ZeroDivisionError
+
+
+def test_a_connection_that_breaks_as_a_request_begins_is_given_up(sshd, monkeypatch):
+    """paramiko forgets the end of the connection where it comes right before it waits for the
+    answer: such a wait would last for ever."""
+    begins = paramiko.Channel._event_pending
+
+    def breaks(channel: paramiko.Channel) -> None:
+        if channel.active:  # the command's request, not that for the channel
+            channel.transport.close()
+        begins(channel)
+
+    with connect(sshd) as connection:
+        monkeypatch.setattr(paramiko.Channel, "_event_pending", breaks)
+        with pytest.raises((paramiko.SSHException, EOFError)), connection.session("cat", 1):
+            pass
