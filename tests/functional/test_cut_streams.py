@@ -9,8 +9,9 @@ import io
 import multiprocessing
 import os
 import signal
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -68,30 +69,47 @@ def die_after(count: int) -> None:
     paramiko.Channel.sendall = sendall
 
 
-def forked(work: Callable[[], None]) -> BaseProcess:
-    """Begin work in a process of its own.
+#: Forks a process that has no thread: a lock of OpenSSL's that a thread of this one held at a fork
+#: would never be free in the other. What it is given to do must be pickled.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload([__name__])
 
-    A lock of OpenSSL's that a thread of an earlier connection held at the fork would never be free
-    in that process.
-    """
-    for thread in threading.enumerate():
-        if isinstance(thread, paramiko.Transport):
-            thread.join(10)
-    process = multiprocessing.get_context("fork").Process(target=work)
+
+@dataclass(frozen=True)
+class Peer:
+    """What another process needs to know of an sshd."""
+
+    port: int
+    host_keys: tuple[str, ...]
+    user_key: str
+
+    @classmethod
+    def of(cls, sshd: Sshd) -> Peer:
+        return cls(sshd.port, sshd.host_keys, sshd.user_key)
+
+
+def elsewhere(sshd: Sshd, work: Work, count: int | None = None) -> BaseProcess:
+    """Begin work in a process of its own; parameters as for :func:`do`."""
+    process = PROCESSES.Process(target=do, args=(Peer.of(sshd), work, count))
     process.start()
     return process
 
 
+def do(peer: Peer, work: Work, count: int | None) -> None:
+    """Do work over a connection of this process.
+
+    :param count: bytes of it after which this process dies
+    """
+    with connect(peer) as connection:
+        connection.identity()
+        if count is not None:
+            die_after(count)
+        work(connection)
+
+
 def killed_after(sshd: Sshd, count: int, work: Work) -> None:
     """Do work in a process of its own that dies; return when nothing of it runs any more."""
-
-    def main() -> None:
-        with connect(sshd) as connection:
-            connection.identity()
-            die_after(count)
-            work(connection)
-
-    process = forked(main)
+    process = elsewhere(sshd, work, count)
     process.join()
     assert process.exitcode == -signal.SIGKILL
     wait_for(lambda: not sshd.left_over(), "what ran on the machine has ended")
@@ -111,15 +129,21 @@ def leftovers(sshd: Sshd, directory: Path) -> list[str]:
     return names + [str(path) for path in directory.rglob("*tacker-cir-new*")]
 
 
+def ensure(connection: Connection, files: Sequence[ManagedFile], there: str = "") -> None:
+    """Write files; of one it is known that it is there, and empty."""
+    facts = Facts()
+    if there:
+        facts.note_file(there, b"", 0o644)
+    machine(connection, facts).ensure(*files)
+
+
 @root_only
 @pytest.mark.parametrize(("new", "parts"), [(NEW[:2000], 4), (NEW, 16)], ids=["2 kB", "300 kB"])
 def test_a_file_is_the_old_or_the_new_one(sshd, tmp_path, new, parts):
     path = tmp_path / "hosts"
     file = ManagedFile(str(path), new)
 
-    def write(connection: Connection) -> None:
-        machine(connection).ensure(file)
-
+    write = partial(ensure, files=[file])
     total = count_sent(sshd, write)
     assert total > len(new) and path.read_bytes() == new
     for cut in cuts(total, parts):
@@ -146,10 +170,7 @@ def test_of_several_files_none_is_changed(sshd, tmp_path):
         ManagedFile(str(third), None),
     ]
 
-    def write(connection: Connection) -> None:
-        facts = Facts()
-        facts.note_file(str(third), b"", 0o644)
-        machine(connection, facts).ensure(*files)
+    write = partial(ensure, files=files, there=str(third))
 
     def restore() -> None:
         first.unlink(missing_ok=True)
@@ -166,21 +187,23 @@ def test_of_several_files_none_is_changed(sshd, tmp_path):
         assert leftovers(sshd, tmp_path) == []
 
 
+def feed(connection: Connection, command: Command, kind: str) -> None:
+    stdin = NEW if kind == "text" else io.BytesIO(NEW)
+    connection.run(command, stdin=stdin, root=False)
+
+
 @pytest.mark.parametrize("kind", ["text", "stream"])
 def test_a_command_does_not_take_the_beginning_of_its_input_for_all_of_it(sshd, tmp_path, kind):
     """What kubectl, kubeadm, docker load and scripts are: they act when they see the end."""
     acted = tmp_path / "acted"
     command = Command.script("load", 'cat >/dev/null; : >"$1"', str(acted))
 
-    def feed(connection: Connection) -> None:
-        stdin = NEW if kind == "text" else io.BytesIO(NEW)
-        connection.run(command, stdin=stdin, root=False)
-
-    total = count_sent(sshd, feed)
+    run = partial(feed, command=command, kind=kind)
+    total = count_sent(sshd, run)
     assert total > len(NEW) and acted.exists()
     for cut in cuts(total, 10):
         acted.unlink(missing_ok=True)
-        killed_after(sshd, cut, feed)
+        killed_after(sshd, cut, run)
         assert cut == total or not acted.exists(), f"cut after {cut} bytes"
         assert leftovers(sshd, tmp_path) == []
 
@@ -236,15 +259,30 @@ def test_a_write_past_its_deadline_leaves_nothing(slow_disk, tmp_path):
     assert not path.exists() and leftovers(slow_disk, tmp_path) == []
 
 
+def children_first(pids: Iterable[int]) -> list[int]:
+    """Put processes before those that started them; those that have ended are left out."""
+    parents = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            stat = Path(f"/proc/{pid}/stat").read_text()
+            parents[pid] = int(stat.rpartition(")")[2].split()[1])
+
+    def depth(pid: int) -> int:
+        return 1 + depth(parents[pid]) if pid in parents else 0
+
+    return sorted(parents, key=depth, reverse=True)
+
+
 @root_only
 @pytest.mark.parametrize("wanted", [SECRET, None], ids=["written anew", "not wanted any more"])
 def test_what_a_kill_leaves_is_gone_after_the_next_run(sshd, slow_disk, tmp_path, wanted):
     path = tmp_path / "etc/secret"
-    process = forked(lambda: write_for_ever(slow_disk, path))
+    process = elsewhere(slow_disk, partial(ensure, files=[ManagedFile(str(path), SECRET, 0o600)]))
     wait_for((tmp_path / "syncing").exists, "the file is about to be renamed")
     left = Path(unfinished(str(path)))
-    # All at once, as a power cut does: who saw another one end would clean up.
-    pids = slow_disk.left_over()
+    # All at once, as a power cut does: who saw another one end would clean up. And children first,
+    # as the kernel has a stopped process go on when the parent of its group ends.
+    pids = children_first(slow_disk.left_over())
     for number in (signal.SIGSTOP, signal.SIGKILL):
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
@@ -259,11 +297,6 @@ def test_what_a_kill_leaves_is_gone_after_the_next_run(sshd, slow_disk, tmp_path
         assert machine(connection, facts).ensure(file) == {str(path)}
         assert file.is_current(facts) and file.is_current(gather(connection, files=[str(path)]))
     assert not left.exists() and path.exists() == (wanted is not None)
-
-
-def write_for_ever(sshd: Sshd, path: Path) -> None:
-    with connect(sshd) as connection:
-        machine(connection).ensure(ManagedFile(str(path), SECRET, 0o600))
 
 
 @root_only
