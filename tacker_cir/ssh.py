@@ -365,9 +365,12 @@ class Connection:
     def prove_alive(self) -> None:
         """Do nothing where the machine still answers: only a living connection opens a channel.
 
-        :raises paramiko.SSHException: it is gone; as well as EOFError and OSError
+        :raises paramiko.SSHException: it is gone
         """
-        self.transport.open_session(timeout=GRACE).close()
+        try:
+            self.transport.open_session(timeout=GRACE).close()
+        except (EOFError, OSError) as error:
+            raise paramiko.SSHException(str(error) or type(error).__name__) from None
 
     def lost(self, step: str, error: Exception) -> exc.ConnectionLost:
         """Return what is raised where the connection broke during a step."""

@@ -102,6 +102,7 @@ def _place(machine: Machine, node: Node, access: Access, places: Places) -> Plac
         authorization=access.authorization,
         masked=connection.redactor,
         take_away=partial(take_upload_away, connection, places.data),
+        prove_alive=connection.prove_alive,
     )
 
 

@@ -193,20 +193,22 @@ def dial(
     command = Command(
         (*words, host, str(port), _CONNECTED.decode()), f"connect to {host} port {port}"
     )
-    with connection.session(command.line(), whole + GRACE) as channel:
-        try:
-            _wait_until_connected(
-                Stream(channel, deadline, MOST_SAID), Stream(_Errors(channel), deadline, MOST_SAID)
-            )
-        except TimeoutError:
-            raise NotConnected(f"no answer for {timeout:.0f} seconds") from None
-        except Endless:
-            raise NotConnected("the login shell talks without an end") from None
-        except NotConnected:
-            # Where the machine itself is gone, nobody gives a reason either.
-            connection.prove_alive()
-            raise
-        yield Stream(channel, Deadline(whole) if lifetime else deadline)
+    try:
+        with connection.session(command.line(), whole + GRACE) as channel:
+            try:
+                _wait_until_connected(
+                    Stream(channel, deadline, MOST_SAID),
+                    Stream(_Errors(channel), deadline, MOST_SAID),
+                )
+            except TimeoutError:
+                raise NotConnected(f"no answer for {timeout:.0f} seconds") from None
+            except Endless:
+                raise NotConnected("the login shell talks without an end") from None
+            yield Stream(channel, Deadline(whole) if lifetime else deadline)
+    except (http.client.HTTPException, OSError):
+        # Over a connection to the machine that broke, every answer ends too soon.
+        connection.prove_alive()
+        raise
 
 
 def _wait_until_connected(stdout: Stream, stderr: Stream) -> None:

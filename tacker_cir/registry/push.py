@@ -71,6 +71,7 @@ class Place:
     :param masked: returns a text of the registry without what is secret
     :param take_away: takes an upload's remains away where the registry itself does not, told the
         repository and the upload's identifier
+    :param prove_alive: raises paramiko.SSHException where the machine it is reached through is gone
     """
 
     node: str
@@ -81,6 +82,7 @@ class Place:
     authorization: Secret | None = None
     masked: Callable[[str], str] = str
     take_away: Callable[[str, str], None] = lambda repository, upload: None
+    prove_alive: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -294,7 +296,9 @@ class Registry:
                 return self._error(step, cause, f"raise [tacker_cir] image_timeout; {_RETRY}")
             return self._error(step, f"no whole answer for {QUESTION} seconds", _LOOK)
         said = shown(self._place.masked(str(error)), SAID) or type(error).__name__
-        if isinstance(error, (paramiko.SSHException, EOFError)):
+        try:
+            self._place.prove_alive()
+        except paramiko.SSHException:
             cause = f"the SSH connection broke ({said})"
             return ConnectionLost(self._place.node, step, cause, _RETRY)
         return self._error(step, f"the connection to the registry broke ({said})", _LOOK)

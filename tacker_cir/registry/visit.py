@@ -369,10 +369,6 @@ class Visit:
             ) from None
         except (paramiko.SSHException, EOFError) as error:
             raise self._lost(error) from None
-        except (http.client.HTTPException, OSError) as error:
-            if not self._connection.transport.is_active():
-                raise self._lost(error) from None
-            raise
 
     def _lost(self, error: Exception) -> ConnectionLost:
         return ConnectionLost(

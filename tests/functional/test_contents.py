@@ -70,7 +70,8 @@ def place(connection, port: int, data: Path | None = None, **more: Any) -> Place
     open_line = partial(from_node.dial, connection, ADDRESS, port, 10, 60)
     if data:
         more["take_away"] = partial(take_upload_away, connection, str(data))
-    return Place("CP1", ADDRESS, port, open_line, masked=connection.redactor, **more)
+    known = {"masked": connection.redactor, "prove_alive": connection.prove_alive}
+    return Place("CP1", ADDRESS, port, open_line, **known, **more)
 
 
 def push_all(where: Place, *archives: Path, seconds: float = 60, room=lambda missing: None):
@@ -252,7 +253,7 @@ def test_a_cut_inside_an_upload_is_finished_by_a_retry(
         return ask(self, method, path, headers, until_cut(body), size)
 
     monkeypatch.setattr(from_node.Exchange, "ask", cut)
-    with pytest.raises(HostError, match="broke"):
+    with pytest.raises(ConnectionLost, match="the SSH connection broke"):
         push_all(place(connection, registry.port), archive)
     monkeypatch.undo()
     assert not registry.has("/v2/library/app/manifests/1")
