@@ -28,6 +28,7 @@ from tacker_cir.config import TimeLimits
 from tacker_cir.hostkeys import HostKeyChecker
 from tacker_cir.login import PORT, Credentials, open_transport
 from tacker_cir.steps import timed
+from tacker_cir.text import shown
 from tacker_cir.waiting import ALARMS, Deadline
 
 LOG = logging.getLogger(__name__)
@@ -372,12 +373,15 @@ class Connection:
         except (EOFError, OSError) as error:
             raise paramiko.SSHException(str(error) or type(error).__name__) from None
 
-    def lost(self, step: str, error: Exception) -> exc.ConnectionLost:
-        """Return what is raised where the connection broke during a step."""
+    def lost(self, step: str, reason: Exception | str) -> exc.ConnectionLost:
+        """Return what is raised where the connection broke during a step.
+
+        :param reason: what paramiko says of it
+        """
         return exc.ConnectionLost(
             self.node,
             step,
-            f"the SSH connection broke ({error or type(error).__name__})",
+            f"the SSH connection broke ({shown(reason) or type(reason).__name__})",
             "see whether the machine is alive and reachable, then retry the operation: "
             "it goes on where it was",
         )

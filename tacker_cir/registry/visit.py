@@ -371,12 +371,7 @@ class Visit:
             raise self._lost(error) from None
 
     def _lost(self, error: Exception) -> ConnectionLost:
-        return ConnectionLost(
-            self._connection.node,
-            f"ask registry {self._registry.server}",
-            f"the SSH connection broke ({self._said(error)})",
-            "see whether the machine is alive and reachable, then retry the operation",
-        )
+        return self._connection.lost(f"ask registry {self._registry.server}", self._said(error))
 
     def _distrust(self, host: str, port: int, error: ssl.SSLCertVerificationError) -> _Distrust:
         reason = error.verify_message
