@@ -114,6 +114,7 @@ class Vnf:
         """Have the instance be as before an instantiation that failed."""
         self.tacker.rollback(operation["id"])
         self.tacker.wait(operation["id"])
+        self._stand.cloud.wait_until_at_rest(self.id)
 
     def vnfcs(self) -> list[dict[str, Any]]:
         """The VNFCs' resources; Tacker lists them after an instantiation that succeeded."""

@@ -19,7 +19,7 @@ from tests.testbed.cloud.process import Supervisor
 from tests.testbed.cloud.records import Record, Records
 from tests.testbed.cloud.tackers import OWN, Environment
 from tests.testbed.machines import MachineLab, network
-from tests.testbed.machines.host import REPOSITORY, say, step
+from tests.testbed.machines.host import REPOSITORY, say, step, wait_for
 
 DRIVERS = ("vnflcm_noop", "mgmt-drivers-private-registry", "mgmt-drivers-kubernetes")
 
@@ -126,6 +126,15 @@ class Cloud:
         """
         with network.entered(self._lab.netns):
             vnfm.reopen(operation, error_point)
+
+    def wait_until_at_rest(self, instance: str) -> None:
+        """Wait until Tacker takes another operation of a VNF instance: of a rollback it says a
+        moment earlier that it is over.
+
+        :raises LabError: it does not within a minute.
+        """
+        with network.entered(self._lab.netns):
+            wait_for(lambda: vnfm.is_at_rest(instance), f"VNF instance {instance} is at rest", 60)
 
     def vim_credentials(self, vim: str) -> dict[str, str]:
         """Token ("bearer_token") and CA ("ssl_ca_cert") that Tacker has of a Kubernetes VIM.

@@ -125,6 +125,16 @@ def reopen(operation: str, error_point: int) -> None:
         db.commit()
 
 
+def is_at_rest(instance: str) -> bool:
+    """Tell whether Tacker takes another operation of a VNF instance, which its API does not show.
+
+    To be called inside the lab's network namespace.
+    """
+    with _database() as db, db.cursor() as cursor:
+        cursor.execute("SELECT task_state FROM vnf_instances WHERE id = %s", (instance,))
+        return cursor.fetchone() == (None,)
+
+
 def vim_credentials(vim: str) -> dict[str, str]:
     """Read the secrets of a Kubernetes VIM from Tacker's database, with the key from Barbican.
 
