@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import http.client
 import io
+import itertools
 import math
 import os
 import re
@@ -333,12 +334,11 @@ class Exchange:
             client.putheader(name, value)
         if size is not None:
             client.putheader("Content-Length", str(size))
-        client.endheaders()
         refused = self._send(body)
         try:
             answer = client.getresponse()
         except (http.client.HTTPException, OSError) as error:
-            raise (refused or error) from None
+            raise (error if refused is None or _is_alert(error) else refused) from None
         received = {
             name.lower(): ", ".join(answer.headers.get_all(name, ())) for name in answer.headers
         }
@@ -352,15 +352,21 @@ class Exchange:
     stays = False
 
     def _send(self, body: Iterable[bytes]) -> OSError | None:
-        """Send a body; return what ended it. Who refuses one may say why and close."""
-        for portion in body:
+        """Send a question; return what ended it. Who refuses it may say why and close."""
+        portions = (functools.partial(self._client.send, portion) for portion in body)
+        for send in itertools.chain([self._client.endheaders], portions):
             try:
-                self._client.send(portion)
+                send()
             except TimeoutError:
                 raise
             except OSError as error:
                 return error
         return None
+
+
+def _is_alert(error: Exception) -> bool:
+    """Return whether the peer said in TLS why it ends the connection (RFC 8446, section 6.2)."""
+    return isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or "")
 
 
 class _Reader(io.RawIOBase):
@@ -409,7 +415,7 @@ class _Tls(Stream):
         """Do one operation, carrying bytes in and out until it is done."""
         while True:
             try:
-                return operation()
+                result = operation()
             except ssl.SSLWantReadError:
                 self._flush()
                 received = self._stream.receive(BLOCK)
@@ -417,9 +423,14 @@ class _Tls(Stream):
                     self._in.write(received)
                 else:
                     self._in.write_eof()
-            finally:
-                # Also what tells the peer why we end it.
+            except ssl.SSLError:
+                # It tells the peer why we end it, who may be gone.
+                with suppress(OSError):
+                    self._flush()
+                raise
+            else:
                 self._flush()
+                return result
 
     def _flush(self) -> None:
         if self._out.pending:

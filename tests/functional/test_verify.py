@@ -23,9 +23,10 @@ from tacker_cir.command import Secret
 from tacker_cir.exceptions import HostError
 from tacker_cir.host.runtimes import RUNTIMES
 from tacker_cir.params.registry_connection import RegistryConnection
+from tacker_cir.registry import from_node
 from tacker_cir.registry.verify import verify_access
 from tests.certificates import Authority
-from tests.functional.server import ADDRESS, free_port
+from tests.functional.server import ADDRESS, free_port, wait_for
 from tests.machine import machine
 
 USER, PASSWORD = "user01", "p w'd$é☃"
@@ -213,6 +214,21 @@ def test_clients_that_show_a_certificate(check, fault, registry, authority):
     check(replace(at, client_certificate=certificate, client_key=Secret(key)))
     assert "TLS: the registry wants a client's certificate" in fault(at)
     certificate, key = Authority("wrong").issue("node", client=True)
+    text = fault(replace(at, client_certificate=certificate, client_key=Secret(key)))
+    assert "TLS: the registry refuses the client's certificate" in text
+
+
+def test_a_refusal_that_comes_before_the_question(fault, registry, authority, monkeypatch):
+    """In TLS 1.3 the server judges the client's certificate after the client has begun to talk."""
+    certificate, key = Authority("wrong").issue("node", client=True)
+    at = replace(registry(tls=authority.issue(ADDRESS), clients=authority), ca=authority.pem)
+    sendall = from_node._Tls.sendall
+
+    def late(tls: from_node._Tls, data: bytes) -> None:
+        wait_for(lambda: tls._stream._line.closed, "the registry has ended it")
+        sendall(tls, data)
+
+    monkeypatch.setattr(from_node._Tls, "sendall", late)
     text = fault(replace(at, client_certificate=certificate, client_key=Secret(key)))
     assert "TLS: the registry refuses the client's certificate" in text
 
