@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import http.client
 import io
-import itertools
 import math
 import os
 import re
@@ -353,8 +352,7 @@ class Exchange:
 
     def _send(self, body: Iterable[bytes]) -> OSError | None:
         """Send a question; return what ended it. Who refuses it may say why and close."""
-        portions = (functools.partial(self._client.send, portion) for portion in body)
-        for send in itertools.chain([self._client.endheaders], portions):
+        for send in self._sends(body):
             try:
                 send()
             except TimeoutError:
@@ -362,6 +360,11 @@ class Exchange:
             except OSError as error:
                 return error
         return None
+
+    def _sends(self, body: Iterable[bytes]) -> Iterator[Callable[[], object]]:
+        yield self._client.endheaders
+        for portion in body:
+            yield functools.partial(self._client.send, portion)
 
 
 def _is_alert(error: Exception) -> bool:
