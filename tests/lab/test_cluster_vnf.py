@@ -608,6 +608,7 @@ class TestWhatGoesWrong:
         """Everything else is made, and the retry makes the rest, of the same cluster."""
         operation = cluster.begin_instantiate(site.parameters(site.runtime, []), level="one_worker")
         (worker,) = wait_for(cluster.workers, "the worker's machine", 60, 0.5)
+        site.stand.lab.wait_until_running(worker.machine)
         wait_for(
             lambda: (
                 site.stand.lab.run(
@@ -632,6 +633,7 @@ class TestWhatGoesWrong:
     def test_a_conductor_that_is_killed(self, site, cluster):
         operation = cluster.begin_instantiate(site.parameters(site.runtime, []), level="one_worker")
         (master,) = wait_for(cluster.masters, "the master's machine", 60, 0.5)
+        site.stand.lab.wait_until_running(master.machine)
         wait_for(
             lambda: (
                 site.stand.lab.run(

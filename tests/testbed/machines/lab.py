@@ -32,7 +32,7 @@ from tests.testbed.machines.host import (
     step,
     wait_for,
 )
-from tests.testbed.machines.machine import Machine
+from tests.testbed.machines.machine import START_SECONDS, Machine
 from tests.testbed.machines.parts import Prepared
 from tests.testbed.machines.volumes import Volume
 
@@ -149,6 +149,13 @@ class MachineLab:
         """State of a machine: {"state": "running" | "stopped" | "absent", "address": ...,
         "image": ..., "leader": the host's pid of its init}; stopped is after its power-off."""
         return self._machine(name).state()
+
+    def wait_until_running(self, name: str) -> None:
+        """Wait for the init of a machine that somebody else makes.
+
+        :raises LabError: it does not run in time.
+        """
+        wait_for(lambda: self.state(name).get("leader"), f"the start of {name}", START_SECONDS)
 
     def reboot(self, name: str) -> None:
         """Restart a machine as who is on it would; returns when its init runs again."""
