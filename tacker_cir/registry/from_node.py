@@ -337,7 +337,7 @@ class Exchange:
         try:
             answer = client.getresponse()
         except (http.client.HTTPException, OSError) as error:
-            raise (error if refused is None or _is_alert(error) else refused) from None
+            raise (error if refused is None or is_alert(error) else refused) from None
         received = {
             name.lower(): ", ".join(answer.headers.get_all(name, ())) for name in answer.headers
         }
@@ -367,7 +367,7 @@ class Exchange:
             yield functools.partial(self._client.send, portion)
 
 
-def _is_alert(error: Exception) -> bool:
+def is_alert(error: Exception) -> bool:
     """Return whether the peer said in TLS why it ends the connection (RFC 8446, section 6.2)."""
     return isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or "")
 

@@ -301,7 +301,7 @@ class Visit:
             raise self._distrust(host, port, error) from None
         except ssl.SSLError as error:
             # Who sends an alert speaks TLS.
-            if "ALERT" not in (error.reason or "") and self._speaks(replace(question, tls=None)):
+            if not from_node.is_alert(error) and self._speaks(replace(question, tls=None)):
                 raise AccessFault(
                     "HTTP on HTTPS",
                     "it speaks plain HTTP, not HTTPS",
@@ -368,10 +368,8 @@ class Visit:
                 "between node and registry",
             ) from None
         except (paramiko.SSHException, EOFError) as error:
-            raise self._lost(error) from None
-
-    def _lost(self, error: Exception) -> ConnectionLost:
-        return self._connection.lost(f"ask registry {self._registry.server}", self._said(error))
+            step = f"ask registry {self._registry.server}"
+            raise self._connection.lost(step, self._said(error)) from None
 
     def _distrust(self, host: str, port: int, error: ssl.SSLCertVerificationError) -> _Distrust:
         reason = error.verify_message
@@ -422,7 +420,7 @@ class Visit:
             self._ask_once(replace(question, path="/v2/", headers={}))
         except ssl.SSLError as error:
             # TLS as well: the registry wants a client's certificate.
-            return "ALERT" in (error.reason or "")
+            return from_node.is_alert(error)
         except (http.client.HTTPException, OSError, PassingFault, ConnectionLost):
             return False
         return True
