@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 import socket
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
@@ -179,6 +180,13 @@ def servers(heat, stack: str) -> list:
     return [resource for resource in found if resource.resource_type == "OS::Nova::Server"]
 
 
+def signalled(heat, stack: str, resource: str) -> bool:
+    """Whether Heat has done what a signal asked for. What the signal makes is there before: Heat
+    then still waits for it, and trips over a stack that is deleted under its feet."""
+    events = heat.events.list(stack, resource)
+    return "SIGNAL_COMPLETE" in (event.resource_status for event in events)
+
+
 def machine_of(stand, server) -> str:
     """Name of the machine of a Heat resource."""
     known = {found["id"]: found["machine"] for found in stand.cloud.servers()}
@@ -199,6 +207,38 @@ def answers(address: str) -> bool:
         return False
 
 
+def test_keystone_takes_each_request_by_its_own_token(stand):
+    user = keystone_session.Session(v3.Password(**settings.CREDENTIALS))
+    of_domain = keystone_session.Session(
+        v3.Password(
+            auth_url=settings.AUTH_URL,
+            username="heat_domain_admin",
+            password=settings.STACK_ADMIN_PASSWORD,
+            user_domain_name="heat",
+            domain_name="heat",
+        )
+    )
+    roles = [{"name": role} for role in user.auth.get_access(user).role_names]
+    trust = {
+        "impersonation": True,
+        "trustor_user_id": user.get_user_id(),
+        "trustee_user_id": user.get_user_id(),
+        "project_id": user.get_project_id(),
+        "roles": roles,
+    }
+
+    def trusts() -> int:  # is for tokens of a project only
+        return user.post(f"{settings.AUTH_URL}/OS-TRUST/trusts", json={"trust": trust}).status_code
+
+    def projects() -> int:
+        mine = f"{settings.AUTH_URL}/users/{of_domain.get_user_id()}/projects"
+        return of_domain.get(mine).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(call) for call in (trusts, projects) * 40]
+        assert {answer.result() for answer in asked} == {201, 200}
+
+
 def test_everything_that_a_vnf_template_uses(heat, stand, create):
     stack = create(EVERYTHING, {"unit.yaml": UNIT})
     found = rested(heat, stack)
@@ -215,7 +255,8 @@ def test_everything_that_a_vnf_template_uses(heat, stand, create):
         assert (state["state"], state["image"]) == ("running", "debian-12")
 
     heat.resources.signal(stack, "one_more")
-    wait_for(lambda: len(servers(heat, stack)) == 4, "scaling out", 60, every=0.5)
+    wait_for(lambda: signalled(heat, stack, "one_more"), "scaling out", 60, every=0.5)
+    assert len(servers(heat, stack)) == 4
 
 
 def test_only_a_clusters_masters_may_use_its_address(heat, create):

@@ -53,9 +53,11 @@ def migrate(directory: Path, supervisor: Supervisor, endpoint: str) -> None:
 
 
 def service(directory: Path) -> Service:
-    """Keystone as a service."""
+    """Keystone as a service, which works on one request at a time: its AuthContextMiddleware keeps
+    the token of a request in itself, where with threads the next request finds it and is answered
+    with the rights of another user."""
     argv = [sys.executable, "-m", "tests.testbed.cloud.wsgi", str(settings.KEYSTONE_PORT),
-            "keystone.wsgi.api:application"]  # fmt: skip
+            "1", "keystone.wsgi.api:application"]  # fmt: skip
     environment = {"OS_KEYSTONE_CONFIG_FILES": str(directory / "keystone.conf")}
     return Service("keystone", argv, environment, port=settings.KEYSTONE_PORT)
 

@@ -37,5 +37,5 @@ def prepare(directory: Path) -> None:
 def service(directory: Path) -> Service:
     """Barbican as a service."""
     argv = [sys.executable, "-m", "tests.testbed.cloud.wsgi", str(settings.KEYS_PORT),
-            settings.data_file("barbican/barbican-api-paste.ini")]  # fmt: skip
+            "8", settings.data_file("barbican/barbican-api-paste.ini")]  # fmt: skip
     return Service("barbican", argv, {"HOME": str(directory)}, port=settings.KEYS_PORT)

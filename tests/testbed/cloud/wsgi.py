@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Serves the WSGI application of an OpenStack service on the loopback with waitress.
 
-Run as: python -m tests.testbed.cloud.wsgi PORT APPLICATION [ARGUMENT ...]
-The application is MODULE:NAME, or settings of Paste Deploy, FILE.ini. The arguments are what the
+Run as: python -m tests.testbed.cloud.wsgi PORT THREADS APPLICATION [ARGUMENT ...]
+So many requests are worked on at once. The application is MODULE:NAME, or settings of Paste Deploy, FILE.ini. The arguments are what the
 service finds as its command line: Keystone and Heat parse sys.argv when they are loaded.
 """
 
@@ -15,14 +15,14 @@ from paste import deploy
 
 def main() -> None:
     """Load the application and serve it until the process is ended."""
-    port, application, *arguments = sys.argv[1:]
+    port, threads, application, *arguments = sys.argv[1:]
     sys.argv = [application, *arguments]
     if application.endswith(".ini"):
         loaded = deploy.loadapp(f"config:{application}")
     else:
         module, _, name = application.partition(":")
         loaded = getattr(importlib.import_module(module), name)
-    waitress.serve(loaded, host="127.0.0.1", port=int(port), threads=8, ident=None)
+    waitress.serve(loaded, host="127.0.0.1", port=int(port), threads=int(threads), ident=None)
 
 
 if __name__ == "__main__":
