@@ -19,7 +19,10 @@ from tests.testbed.machines import MachineLab, images, services
 from tests.testbed.stand import CloudStand
 from tests.testbed.times import Times
 
-_FOLLOWER = pytest.StashKey[progress.Follower]()
+_DRIVERS, _SERVICES = "what the drivers did", "what the services call an error"
+_FOLLOWERS = pytest.StashKey[list[tuple[str, str, progress.Follower]]]()
+#: Lines of a log that are shown.
+_LINES = 200
 #: Addresses of machines that tests make by hand; the lab's Neutron gives none of them away.
 OWN_ADDRESSES = [f"198.51.100.{n}" for n in range(251, 255)]
 
@@ -38,17 +41,24 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
-    """Keep what the drivers log during a test, for :func:`pytest_runtest_makereport`."""
-    item.stash[_FOLLOWER] = progress.Follower(CloudStand().cloud.logs["tacker-conductor"])
+    """Keep what drivers and services log in a test, for :func:`pytest_runtest_makereport`."""
+    logs = CloudStand().cloud.logs
+    item.stash[_FOLLOWERS] = [
+        (_DRIVERS, "", progress.Follower(logs["tacker-conductor"])),
+        *((_SERVICES, f"{name}: ", progress.Follower(log, progress.errors))
+          for name, log in logs.items()),
+    ]  # fmt: skip
     return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item):
-    """Show the drivers' own steps where a test failed."""
+    """Show the drivers' own steps, and what went wrong in the cloud, where a test failed."""
     report = yield
-    if report.failed and (lines := item.stash[_FOLLOWER].new()):
-        report.sections.append(("what the drivers did", "\n".join(lines)))
+    if report.failed:
+        for title, head, follower in item.stash[_FOLLOWERS]:
+            if lines := follower.new()[-_LINES:]:
+                report.sections.append((title, "\n".join(head + line for line in lines)))
     return report
 
 
@@ -65,12 +75,15 @@ def pytest_runtest_logreport(report):
 
 
 def _reason(report) -> str:
-    """Where a test failed and why, and the drivers' last words, in a line."""
+    """Where a test failed and why, and the last words of drivers and services, in a line."""
     crash = getattr(report.longrepr, "reprcrash", None)
     place = f"line {crash.lineno} of {Path(crash.path).name}: " if crash else ""
     why = " ".join((crash.message if crash else report.longreprtext).split())
-    drivers = dict(report.sections).get("what the drivers did", "").splitlines()[-3:]
-    return place + why[:600] + "".join(f" | {line.strip()[:200]}" for line in drivers)
+    last = []
+    for title, text in report.sections:
+        if of_the_end := {_DRIVERS: 3, _SERVICES: 1}.get(title):
+            last += text.splitlines()[-of_the_end:]
+    return place + why[:600] + "".join(f" | {line.strip()[:200]}" for line in last)
 
 
 def pytest_sessionfinish():

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the drivers do, out of the conductor's log: node, step and seconds of each step that took
-one or more (:mod:`tacker_cir.steps`), and what they warn of."""
+one or more (:mod:`tacker_cir.steps`), and what they warn of. And what any service calls an error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ _LINE = re.compile(
     r"^\S+ (?P<time>[0-9:]{8})\S* \d+ "
     r"(?:INFO tacker_cir\.steps|(?:WARNING|ERROR) tacker_cir\S*) \[[^\]]*\] (?P<text>.*)$"
 )
-
+_ERROR = re.compile(
+    r"^\S+ (?P<time>[0-9:]{8})\S* \d+ (?:ERROR|CRITICAL) \S+(?: \[[^\]]*\])? +(?P<text>\S.*)$"
+)
 
 #: Length of the time of day with which a line begins.
 TIME = len("23:59:59 ")
@@ -30,18 +32,26 @@ def steps(log: str) -> list[str]:
     return [f"{line['time']} {line['text']}" for line in found if line]
 
 
+def errors(log: str) -> list[str]:
+    """What a service calls an error, the lines of a traceback among it, with the time of day."""
+    found = (_ERROR.match(line) for line in log.splitlines())
+    return [f"{line['time']} {line['text']}" for line in found if line]
+
+
 class Follower:
     """Reads what is added to the log.
 
-    :param path: the conductor's log.
+    :param path: the log.
+    :param read: takes the lines of interest out of a piece of it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, read: Callable[[str], list[str]] = steps) -> None:
         self._path = path
+        self._lines = read
         self._read = path.stat().st_size if path.exists() else 0
 
     def new(self) -> list[str]:
-        """The drivers' lines since the last call; a line that is not complete comes later."""
+        """The lines of interest since the last call; a line that is not complete comes later."""
         if not self._path.exists():
             return []
         with self._path.open("rb") as log:
@@ -49,7 +59,7 @@ class Follower:
             data = log.read()
         complete = data[: data.rfind(b"\n") + 1]
         self._read += len(complete)
-        return steps(complete.decode("utf-8", "replace"))
+        return self._lines(complete.decode("utf-8", "replace"))
 
 
 @contextlib.contextmanager
