@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the drivers do, out of the conductor's log: node, step and seconds of each step that took
-one or more (:mod:`tacker_cir.steps`), and what they warn of. And what any service calls an error."""
+one or more (:mod:`tacker_cir.steps`), and what they warn of; and what a service calls an error."""
 
 from __future__ import annotations
 

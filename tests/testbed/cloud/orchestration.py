@@ -71,7 +71,8 @@ def engine(directory: Path, environment: dict[str, str]) -> Service:
 def api(directory: Path) -> Service:
     """heat-api as a service."""
     argv = [sys.executable, "-m", "tests.testbed.cloud.wsgi", str(settings.HEAT_PORT),
-            "8", "heat.wsgi.api:application", "--config-file", str(directory / "heat.conf")]  # fmt: skip
+            "8", "heat.wsgi.api:application",
+            "--config-file", str(directory / "heat.conf")]  # fmt: skip
     return Service("heat-api", argv, port=settings.HEAT_PORT)
 
 

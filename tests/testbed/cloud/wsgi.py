@@ -2,8 +2,9 @@
 """Serves the WSGI application of an OpenStack service on the loopback with waitress.
 
 Run as: python -m tests.testbed.cloud.wsgi PORT THREADS APPLICATION [ARGUMENT ...]
-So many requests are worked on at once. The application is MODULE:NAME, or settings of Paste Deploy, FILE.ini. The arguments are what the
-service finds as its command line: Keystone and Heat parse sys.argv when they are loaded.
+It works on THREADS requests at once. The application is MODULE:NAME, or settings of Paste Deploy,
+FILE.ini. The arguments are what the service finds as its command line: Keystone and Heat parse
+sys.argv when they are loaded.
 """
 
 import importlib

@@ -25,8 +25,9 @@ def test_only_the_drivers_own_lines_are_shown_with_their_time():
 def test_what_a_service_calls_an_error_is_shown_with_the_end_of_its_traceback():
     head = "2026-11-26 21:00:05.000 28 ERROR heat.engine.resource"
     log = (
-        f"2026-11-26 21:00:04.000 28 INFO heat.engine.resource [-] signal\n{head} [None req-1 - - ] "
-        f"Error in scaling\n{head}   File \"heat/engine/resource.py\"\n{head} \n"
+        f"2026-11-26 21:00:04.000 28 INFO heat.engine.resource [-] signal\n"
+        f"{head} [None req-1 - - ] Error in scaling\n"
+        f'{head}   File "heat/engine/resource.py"\n{head} \n'
         f"{head} ResourceFailure: Stack UPDATE cancelled\nno line of oslo.log\n"
     )
     assert progress.errors(log) == [
