@@ -156,6 +156,8 @@ After=docker.service
 Type=oneshot
 PrivateTmp=yes
 ExecStart=/bin/sh {script} collect
+# What has it serve again may be killed as well.
+ExecStopPost=-/bin/sh {script} serve
 ExecStopPost=/bin/sh {script} serve
 TimeoutStartSec={window}min
 TimeoutStopSec={seconds}

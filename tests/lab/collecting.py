@@ -19,7 +19,12 @@ def hold(run: Callable[[str], str], data: str, repository: str, digest: str) -> 
     directory = f"{data}/docker/registry/v2/repositories/{repository}/_manifests"
     link = f"{directory}/revisions/sha256/{digest.partition(':')[2]}/link"
     run(f"mv {link} {link}.kept && mkfifo {link} && systemctl start --no-block {UNIT}.service")
-    wait_for(lambda: collects(run), "the collector", 60, 0.2)
+    # What the kernel calls a wait for a pipe's other end (/proc/PID/wchan, proc(5)).
+    waits = (
+        f"pid=$(docker inspect -f '{{{{.State.Pid}}}}' {COLLECTOR} 2>/dev/null) && "
+        "cat /proc/$pid/task/*/wchan | grep -o wait_for_partner || :"
+    )
+    wait_for(lambda: run(waits), "the collector to open the link", 60, 0.2)
     # Whoever opened it waits on; who comes later finds the link.
     run(f"mv -f {link}.kept {link}")
 

@@ -193,6 +193,17 @@ class TestUpkeep:
         run(f"systemctl kill --signal=KILL {UNIT}.service")
         self.serves_again(run, held)
 
+    def test_what_has_it_serve_again_is_killed_too(self, run, held):
+        state = f"systemctl show -p SubState --value {UNIT}.service"
+        run("systemctl kill --signal=STOP docker")
+        try:
+            run(f"systemctl kill --signal=KILL {UNIT}.service")
+            wait_for(lambda: run(state) == "stop-post", "the end of the collection", 30, 0.2)
+            run(f"systemctl kill --signal=KILL {UNIT}.service")
+        finally:
+            run("systemctl kill --signal=CONT docker")
+        self.serves_again(run, held)
+
     def test_docker_restarted_meanwhile(self, run, held):
         run("systemctl restart docker")
         self.serves_again(run, held)
