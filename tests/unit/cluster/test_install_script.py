@@ -268,7 +268,8 @@ def files_with_the_secret(root: Path) -> list[str]:
 def test_no_secret_stays_whatever_ends_the_script(machine, number):
     """kubeadm is at work with the input that holds the token when the script and it are ended."""
     (machine.root / "bin/kubeadm").write_text(
-        NOTE + 'case $1 in version) echo v1.34.8 ;; *) wc -c <"$3" >"$ROOT/read"; sleep 60 ;; esac'
+        NOTE
+        + 'case $1 in version) echo v1.34.8 ;; *) wc -c <"$3" >"$ROOT/read"; exec sleep 60 ;; esac'
     )
     environment = {
         **os.environ,
