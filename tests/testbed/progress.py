@@ -28,13 +28,16 @@ TIME = len("23:59:59 ")
 
 def steps(log: str) -> list[str]:
     """The steps of a conductor's log, each with its time of day."""
-    found = (_LINE.match(line) for line in log.splitlines())
-    return [f"{line['time']} {line['text']}" for line in found if line]
+    return _found(_LINE, log)
 
 
 def errors(log: str) -> list[str]:
     """What a service calls an error, the lines of a traceback among it, with the time of day."""
-    found = (_ERROR.match(line) for line in log.splitlines())
+    return _found(_ERROR, log)
+
+
+def _found(pattern: re.Pattern[str], log: str) -> list[str]:
+    found = (pattern.match(line) for line in log.splitlines())
     return [f"{line['time']} {line['text']}" for line in found if line]
 
 
@@ -42,12 +45,12 @@ class Follower:
     """Reads what is added to the log.
 
     :param path: the log.
-    :param read: takes the lines of interest out of a piece of it.
+    :param find: takes the lines of interest out of a piece of it.
     """
 
-    def __init__(self, path: Path, read: Callable[[str], list[str]] = steps) -> None:
+    def __init__(self, path: Path, find: Callable[[str], list[str]] = steps) -> None:
         self._path = path
-        self._lines = read
+        self._find = find
         self._read = path.stat().st_size if path.exists() else 0
 
     def new(self) -> list[str]:
@@ -59,7 +62,7 @@ class Follower:
             data = log.read()
         complete = data[: data.rfind(b"\n") + 1]
         self._read += len(complete)
-        return self._lines(complete.decode("utf-8", "replace"))
+        return self._find(complete.decode("utf-8", "replace"))
 
 
 @contextlib.contextmanager
